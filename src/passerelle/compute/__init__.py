@@ -1,0 +1,1 @@
+"""Where work runs: Parsl on this machine or a cluster."""

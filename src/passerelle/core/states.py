@@ -1,0 +1,80 @@
+"""The states of things that live through time, and the only moves they may make."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeVar
+
+from passerelle.core.errors import IllegalMove
+
+
+class FileState(StrEnum):
+    """A file in a gateway folder, as the watch knows it."""
+
+    GROWING = "growing"  # seen, not yet whole
+    WHOLE = "whole"  # closed, complete by its header, quiet: taken up
+    UNFINISHED = "unfinished"  # has not become whole for a long time; shown to the operator
+    BAD = "bad"  # will never be whole: wrong magic, corrupt header
+    GONE = "gone"  # was there, is not any more
+
+
+class MovieState(StrEnum):
+    """A movie on its way from the gateway to a judged micrograph."""
+
+    FOUND = "found"  # known, but its file (or frames, or gain) is not whole yet
+    QUEUED = "queued"  # waits for a worker
+    RUNNING = "running"  # a worker has it
+    DONE = "done"  # processed and judged
+    FAILED = "failed"  # set aside after its last retry, with its error in words
+    GONE = "gone"  # its file was removed before it was processed
+
+
+class SessionState(StrEnum):
+    """A stay at the microscope: one folder tree of one acquisition program."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Verdict(StrEnum):
+    """What the thresholds say of a micrograph."""
+
+    ACCEPT = "accept"
+    WARN = "warn"
+    REJECT = "reject"
+
+
+_State = TypeVar("_State", FileState, MovieState, SessionState)
+
+_FILE = FileState
+_MOVIE = MovieState
+
+MOVES: dict[FileState | MovieState | SessionState, frozenset[FileState | MovieState | SessionState]] = {
+    _FILE.GROWING: frozenset({_FILE.WHOLE, _FILE.UNFINISHED, _FILE.BAD, _FILE.GONE}),
+    _FILE.WHOLE: frozenset({_FILE.GROWING, _FILE.GONE}),
+    _FILE.UNFINISHED: frozenset({_FILE.GROWING, _FILE.WHOLE, _FILE.BAD, _FILE.GONE}),
+    _FILE.BAD: frozenset({_FILE.GROWING, _FILE.WHOLE, _FILE.GONE}),
+    _FILE.GONE: frozenset({_FILE.GROWING, _FILE.WHOLE}),
+    _MOVIE.FOUND: frozenset({_MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.GONE}),
+    _MOVIE.QUEUED: frozenset({_MOVIE.RUNNING, _MOVIE.FOUND, _MOVIE.FAILED, _MOVIE.GONE}),
+    # back to QUEUED: the worker or the service died, or a retry; to FOUND: the file was opened again
+    _MOVIE.RUNNING: frozenset({_MOVIE.DONE, _MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.FOUND, _MOVIE.GONE}),
+    _MOVIE.DONE: frozenset({_MOVIE.QUEUED, _MOVIE.FOUND}),
+    _MOVIE.FAILED: frozenset({_MOVIE.QUEUED, _MOVIE.FOUND, _MOVIE.GONE}),
+    _MOVIE.GONE: frozenset({_MOVIE.FOUND, _MOVIE.QUEUED}),
+    SessionState.OPEN: frozenset({SessionState.CLOSED}),
+    SessionState.CLOSED: frozenset({SessionState.OPEN}),
+}
+
+
+def move(current: _State, target: _State, *, what: str) -> _State:
+    """Return `target` if the table permits the move from `current`.
+
+    Raises:
+        IllegalMove: with the whole story: what, from where, to where, what would be permitted.
+    """
+    permitted = MOVES[current]
+    if target not in permitted:
+        choices = ", ".join(sorted(permitted)) or "nothing"
+        raise IllegalMove(f"{what} is {current.value} and cannot become {target.value}; from there it may become: {choices}.")
+    return target

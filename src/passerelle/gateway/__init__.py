@@ -1,0 +1,1 @@
+"""The buffer that microscope PCs write to: watch, settle, admit."""

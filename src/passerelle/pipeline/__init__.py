@@ -1,0 +1,1 @@
+"""That work runs, once, whatever falls over. Knows nothing of cryo-EM."""

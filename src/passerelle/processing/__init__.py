@@ -1,0 +1,1 @@
+"""The on-the-fly stages of one movie: recipe, steps, quality."""

@@ -1,0 +1,74 @@
+"""The work on one movie as it travels to a compute node and back: JSON in, JSON out, no database."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from passerelle.processing.recipe import Recipe, Threshold
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MovieTask(_Message):
+    """Everything that processing one movie needs.
+
+    movie: path of the movie file, or of the first of `frames` (single-frame files in order). metadata: reconciled values, by the
+    names of acquisition.metadata.Metadata. folder: where outputs and step records go. generation: counts the times that the
+    file was opened again; part of every fingerprint.
+    """
+
+    movie_id: int
+    name: str
+    movie: str
+    frames: tuple[str, ...] = ()
+    size: int
+    mtime_ns: int
+    generation: int = 0
+    metadata: dict[str, Any]
+    gain: str | None = None
+    defects: str | None = None
+    check_gain: bool = False
+    recipe: Recipe = Recipe()
+    thresholds: dict[str, Threshold]
+    folder: str
+
+
+class StepRecord(_Message):
+    """What one step did. values: numbers with the unit in the name. outputs: role -> file name inside the task's folder."""
+
+    step: str
+    fingerprint: str
+    values: dict[str, Any] = {}
+    outputs: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    reused: bool = False  # nothing that the step depends on had changed
+
+
+class TaskError(_Message):
+    """Why a task could not be done, in words; `retry` says whether a later try may succeed."""
+
+    kind: str  # class name in core.errors
+    message: str
+    step: str
+    retry: Literal["never", "later", "now"]
+
+
+class MovieOutcome(_Message):
+    """The result of a MovieTask: every step that ran, the metrics by name (processing.metrics), the verdict with its reasons."""
+
+    movie_id: int
+    fingerprint: str
+    steps: tuple[StepRecord, ...]
+    metrics: dict[str, float] = {}
+    verdict: Literal["accept", "warn", "reject"] | None = None
+    reasons: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    error: TaskError | None = None
+    started_at: float
+    finished_at: float

@@ -1,0 +1,1 @@
+"""A microscope that can be trusted: writes sessions with known truth."""

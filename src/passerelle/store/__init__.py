@@ -1,0 +1,1 @@
+"""Rows to values and back; SQLite and PostgreSQL equal. Decides nothing."""

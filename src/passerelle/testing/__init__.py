@@ -1,0 +1,1 @@
+"""Shipped, never imported at run time: contract suites and fakes."""
