@@ -169,6 +169,12 @@ def printable(text: str | None, limit: int = 300) -> str:
     """Show a hostile name safely: control characters and undecodable bytes as escapes, cut at `limit` characters."""
     if text is None:
         return ""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
-                    if not 0xDC80 <= ord(c) <= 0xDCFF else f"\\x{ord(c) - 0xDC00:02x}" for c in text)
+    shown = "".join(
+        c
+        if c.isprintable()
+        else c.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+        if not 0xDC80 <= ord(c) <= 0xDCFF
+        else f"\\x{ord(c) - 0xDC00:02x}"
+        for c in text
+    )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

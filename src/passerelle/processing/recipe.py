@@ -10,19 +10,34 @@ from passerelle.core.config import Section
 
 
 class GainRecipe(Section):
-    orientation: str = Field("as_written", description="How the gain is turned before use: as_written, or one of rotate_90, rotate_180, rotate_270, flip_x, flip_y, transpose, antitranspose.")
-    check_movies: int = Field(3, ge=0, description="Rank the 8 orientations on this many first movies of a session; a better one than `orientation` raises an alert.")
-    mode: Literal["multiply", "divide"] = Field("multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain).")
+    orientation: str = Field(
+        "as_written",
+        description="How the gain is turned before use: as_written, or one of rotate_90, rotate_180, rotate_270, flip_x, flip_y, transpose, antitranspose.",
+    )
+    check_movies: int = Field(
+        3,
+        ge=0,
+        description="Rank the 8 orientations on this many first movies of a session; a better one than `orientation` raises an alert.",
+    )
+    mode: Literal["multiply", "divide"] = Field(
+        "multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain)."
+    )
 
 
 class MotionRecipe(Section):
     patches_y: int = Field(5, ge=1, le=32, description="Patches along y for the local motion; 1 × 1 fits the global drift only.")
     patches_x: int = Field(5, ge=1, le=32, description="Patches along x for the local motion.")
     bfactor_angstrom2: float = Field(500.0, ge=0, description="Weight exp(-B s²/4) on the correlations, Å².")
-    max_drift_px: float = Field(60.0, gt=0, description="The largest drift between any two frames that the search covers, in pixels of the movie.")
+    max_drift_px: float = Field(
+        60.0,
+        gt=0,
+        description="The largest drift between any two frames that the search covers, in pixels of the movie.",
+    )
     first_frame: int = Field(0, ge=0, description="First frame used, counted from 0.")
     last_frame: int | None = Field(None, description="Last frame used; none: to the end.")
-    eer_dose_per_fraction: float = Field(1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å².")
+    eer_dose_per_fraction: float = Field(
+        1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å²."
+    )
     eer_upsampling: Literal[1, 2, 4] = Field(1, description="EER only: 1 renders at 4k, 2 at 8k, 4 at 16k.")
 
 
@@ -36,11 +51,18 @@ class DoseRecipe(Section):
 class CtfRecipe(Section):
     box_px: int = Field(512, ge=128, le=2048, description="Side of the power spectrum, pixels.")
     resolution_low_angstrom: float = Field(30.0, gt=0, description="Lowest resolution in the fit.")
-    resolution_high_angstrom: float = Field(4.0, gt=0, description="Highest resolution in the fit; never beyond what the pixels allow.")
+    resolution_high_angstrom: float = Field(
+        4.0, gt=0, description="Highest resolution in the fit; never beyond what the pixels allow."
+    )
     defocus_min_angstrom: float = Field(2000.0, gt=0, description="Search from this defocus.")
     defocus_max_angstrom: float = Field(60000.0, gt=0, description="Search to this defocus.")
     phase_shift: bool = Field(False, description="Fit an additional phase shift (phase plate).")
-    amplitude_contrast: float = Field(0.1, ge=0, lt=1, description="Amplitude contrast where no source says otherwise (0.07 is common for counted data).")
+    amplitude_contrast: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Amplitude contrast where no source says otherwise (0.07 is common for counted data).",
+    )
 
 
 class PictureRecipe(Section):
