@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 class Metadata(BaseModel):
     """Values of one exposure; None is "not said". Frozen; JSON in and out.
 
-    Stage in micrometres, as EPU and SerialEM give it; applied defocus positive for underfocus, in angstrom, as CTF programs count it.
+    Stage in micrometres, as EPU and SerialEM give it; applied defocus positive for underfocus, in angstrom, as CTF
+    programs count it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

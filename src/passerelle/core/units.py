@@ -1,7 +1,8 @@
 """The units of the house, and the few conversions between them and the units of others.
 
 A length on the specimen is in angstrom, on a detector in pixels (`px`); doses in electrons per square angstrom;
-angles in degrees; times in seconds; instants as UTC seconds since 1970 (`_at`) or nanoseconds (`_ns`). The unit stands in the name.
+angles in degrees; times in seconds; instants as UTC seconds since 1970 (`_at`) or nanoseconds (`_ns`). The unit stands
+in the name.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ class MotionField:
     Convention of the whole product: `frame_t(y + dy, x + dx) = micrograph(y, x)`, with (dy, dx) = global_px[t] + local, in pixels
     of the movie. Reference: the place at the middle frame of the exposure, global and local both zero there.
 
-    global_px: (t, 2) as (dy, dx). local_px: (2, t, gy, gx), displacement on a regular grid of control points that spans the picture
-    from edge to edge (first point at y = 0, last at y = height - 1), to be interpolated bilinearly in space; a finer grid is a smoother
-    field. height, width: of a frame, pixels.
+    global_px: (t, 2) as (dy, dx). local_px: (2, t, gy, gx), displacement on a regular grid of control points that spans the
+    picture from edge to edge (first point at y = 0, last at y = height - 1), to be interpolated bilinearly in space; a finer
+    grid is a smoother field. height, width: of a frame, pixels.
     """
 
     global_px: NDArray[np.float64]

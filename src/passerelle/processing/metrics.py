@@ -1,4 +1,4 @@
-"""Every number by which a micrograph is judged: its name, unit, meaning and default thresholds. One table for pages, CLI and STAR."""
+"""Every number by which a micrograph is judged: name, unit, meaning, default thresholds. One table for pages, CLI and STAR."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from passerelle.core.config import Section
 class GainRecipe(Section):
     orientation: str = Field(
         "as_written",
-        description="How the gain is turned before use: as_written, or one of rotate_90, rotate_180, rotate_270, flip_x, flip_y, transpose, antitranspose.",
+        description="Turn the gain before use: as_written, rotate_90/180/270, flip_x, flip_y, transpose or antitranspose.",
     )
     check_movies: int = Field(
         3,
         ge=0,
-        description="Rank the 8 orientations on this many first movies of a session; a better one than `orientation` raises an alert.",
+        description="Rank the 8 orientations on this many first movies of a session; a better one raises an alert.",
     )
     mode: Literal["multiply", "divide"] = Field(
         "multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain)."

@@ -1,4 +1,4 @@
-"""The values that faces show: pages, command and API alike. Read only; JSON by `model_dump(mode="json")`. `service.status` makes them."""
+"""The values that faces show: pages, command and API alike. Read only; `service.status` makes them."""
 
 from __future__ import annotations
 
