@@ -44,6 +44,7 @@ class StepRecord(_Message):
     fingerprint: str
     values: dict[str, Any] = {}
     outputs: dict[str, str] = {}
+    output_bytes: dict[str, int] = {}  # role -> size: a record vouches for outputs of just this size
     warnings: tuple[str, ...] = ()
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0

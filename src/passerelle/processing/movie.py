@@ -1,0 +1,85 @@
+"""One movie from its frames to a judged micrograph: run the steps in order, reuse what stands, judge, say what failed."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+from passerelle.core.digest import fingerprint
+from passerelle.core.errors import PasserelleError, StorageError, storage_errors
+from passerelle.processing.metrics import BY_NAME
+from passerelle.processing.quality import judge
+from passerelle.processing.records import merged_values
+from passerelle.processing.steps import STEPS, Step
+from passerelle.processing.task import MovieOutcome, MovieTask, StepRecord, TaskError
+from passerelle.processing.workspace import Workspace
+
+
+def process_movie(task: MovieTask) -> MovieOutcome:
+    """Process one movie; what its folder already holds from the same inputs is not done again.
+
+    Errors that passerelle knows become `outcome.error`, in words; anything else is a fault of the program and is raised.
+    """
+    started_at = time.time()
+    work = Workspace(task)
+    error: TaskError | None = None
+    current = STEPS[0]
+    try:
+        with storage_errors(work.folder):
+            work.folder.mkdir(parents=True, exist_ok=True)
+        for current in STEPS:
+            work.done[current.name] = _perform(current, work)
+    except PasserelleError as problem:
+        error = _described(problem, current)
+    except MemoryError as problem:
+        described = StorageError(
+            "needs more memory than this machine has free.", advice="Use fewer workers.", path=task.movie
+        ).with_traceback(problem.__traceback__)
+        error = _described(described, current)
+    records = tuple(work.done[step.name] for step in STEPS if step.name in work.done)
+    values = merged_values(work.done)
+    finished_at = time.time()
+    if error is None:
+        values["processing_seconds"] = sum(record.wall_seconds for record in records)
+    metrics = {name: value for name, value in values.items() if name in BY_NAME}
+    verdict, reasons = judge(metrics, task.thresholds) if error is None else (None, ())
+    return MovieOutcome(
+        movie_id=task.movie_id,
+        fingerprint=fingerprint({record.step: record.fingerprint for record in records}),
+        steps=records,
+        metrics=metrics,
+        verdict=verdict,
+        reasons=reasons,
+        alerts=tuple(warning for record in records for warning in record.warnings),
+        error=error,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
+
+
+def _perform(step: Step, work: Workspace) -> StepRecord:
+    expected = step.fingerprint(work)
+    if standing := work.records.reusable(step.name, expected):
+        return standing
+    wall, cpu = time.monotonic(), _cpu_seconds()
+    result = step.run(work)
+    return work.records.keep(
+        StepRecord(
+            step=step.name,
+            fingerprint=expected,
+            values=result.values,
+            outputs=result.outputs,
+            warnings=tuple(result.warnings),
+            cpu_seconds=round(_cpu_seconds() - cpu, 3),
+            wall_seconds=round(time.monotonic() - wall, 3),
+        )
+    )
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _described(problem: PasserelleError, step: Step) -> TaskError:
+    return TaskError(kind=type(problem).__name__, message=str(problem), step=step.name, retry=problem.retry.value)

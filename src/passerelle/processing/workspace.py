@@ -1,0 +1,170 @@
+"""What the steps of one movie share: inputs read once and only when a step needs them, results of earlier steps."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerelle.core.errors import BadConfiguration, BadFile
+from passerelle.formats import EerOptions, MovieHeader, load_stack, open_movie, read_defects, read_gain, read_header, read_image
+from passerelle.imaging.field import MotionField
+from passerelle.imaging.gain import orient
+from passerelle.processing.records import Records
+from passerelle.processing.task import MovieTask, StepRecord
+
+
+class Workspace:
+    """The inputs and intermediate arrays of one movie's processing. Frames are (t, y, x), images (y, x)."""
+
+    def __init__(self, task: MovieTask) -> None:
+        self.task = task
+        self.folder = Path(task.folder)
+        self.records = Records(self.folder)
+        self.done: dict[str, StepRecord] = {}
+        self.images: dict[str, NDArray[np.float32]] = {}
+
+    # -- what is known of the exposure ---------------------------------------------------------------------------
+
+    def value(self, name: str) -> float | None:
+        """Return a reconciled value of the exposure; what only the movie's header says comes last."""
+        said = self.task.metadata.get(name)
+        if said is None and self.header.values:
+            said = self.header.values.get(name)
+        return float(said) if isinstance(said, int | float) else None
+
+    def needed(self, name: str, meaning: str) -> float:
+        """Return a value that the processing cannot do without.
+
+        Raises:
+            BadConfiguration: no source says it.
+        """
+        value = self.value(name)
+        if value is None or not math.isfinite(value) or value <= 0:
+            raise BadConfiguration(
+                f"{meaning} is not known: neither the file, nor a sidecar, nor the configuration says it.",
+                advice=f"Set `{name}` for this instrument.",
+                path=self.task.movie,
+            )
+        return value
+
+    @property
+    def pixel_size_angstrom(self) -> float:
+        """Size of a pixel of the frames as they are read."""
+        said = self.task.metadata.get("pixel_size_angstrom") or self.header.pixel_size_angstrom
+        if not said:
+            return self.needed("pixel_size_angstrom", "The pixel size")
+        return float(said) / self._eer.upsampling
+
+    @property
+    def voltage_kv(self) -> float:
+        return self.needed("voltage_kv", "The acceleration voltage")
+
+    @cached_property
+    def dose_per_frame(self) -> float | None:
+        """Dose of one frame as it is read, e/Å²; None where no source says it."""
+        frames = self.header.frames
+        per_frame = self.value("dose_per_frame_e_per_angstrom2")
+        if per_frame is not None and not self._is_eer:
+            return per_frame
+        total = self.value("dose_e_per_angstrom2")
+        return total / frames if total is not None and frames else None
+
+    # -- the movie -----------------------------------------------------------------------------------------------
+
+    @property
+    def _is_eer(self) -> bool:
+        return Path(self.task.movie).suffix.lower() == ".eer"
+
+    @cached_property
+    def _eer(self) -> EerOptions:
+        if not self._is_eer:
+            return EerOptions()
+        recipe = self.task.recipe.motion
+        raw = read_header(Path(self.task.movie), eer=EerOptions(frames_per_fraction=1)).frames
+        said = self.task.metadata.get("dose_e_per_angstrom2")
+        fractions = max(1, round(float(said) / recipe.eer_dose_per_fraction)) if said else min(raw, 40)
+        return EerOptions(upsampling=recipe.eer_upsampling, frames_per_fraction=max(1, raw // fractions))
+
+    @cached_property
+    def header(self) -> MovieHeader:
+        if self.task.frames:
+            with open_movie(Path(self.task.movie), frames=[Path(name) for name in self.task.frames]) as reader:
+                return reader.header
+        return read_header(Path(self.task.movie), eer=self._eer)
+
+    @cached_property
+    def frames(self) -> NDArray[Any]:
+        """The frames in use (t, y, x), in the number format that they were written in."""
+        motion = self.task.recipe.motion
+        last = self.header.frames - 1 if motion.last_frame is None else min(motion.last_frame, self.header.frames - 1)
+        if motion.first_frame > last:
+            raise BadConfiguration(
+                f"has {self.header.frames} frames; frames {motion.first_frame} to {last} were asked for.",
+                advice="Change motion.first_frame or motion.last_frame.",
+                path=self.task.movie,
+            )
+        with open_movie(Path(self.task.movie), frames=[Path(name) for name in self.task.frames], eer=self._eer) as reader:
+            return load_stack(reader, motion.first_frame, last)
+
+    def drop_frames(self) -> None:
+        """Give the frames' memory back; a later step that needs them reads them again."""
+        self.__dict__.pop("frames", None)
+
+    @cached_property
+    def gain(self) -> NDArray[np.float32] | None:
+        """The gain as a factor (y, x), turned as the recipe says; None without one. Pixels without a factor are zero."""
+        if self.task.gain is None:
+            return None
+        recipe = self.task.recipe.gain
+        gain = orient(self.raw_gain, recipe.orientation)
+        expected = (self.header.height, self.header.width)
+        if gain.shape != expected:
+            raise BadFile(
+                f"is a gain reference of {gain.shape[1]} × {gain.shape[0]} pixels; the movie has {expected[1]} × {expected[0]}.",
+                advice="Give the gain of this camera and this readout mode, or set gain.orientation.",
+                path=self.task.gain,
+            )
+        if recipe.mode == "divide":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                gain = np.where(gain > 0, 1.0 / gain, 0.0).astype(np.float32)
+        return gain
+
+    @cached_property
+    def raw_gain(self) -> NDArray[np.float32]:
+        if self.task.gain is None:
+            raise BadConfiguration("has no gain reference.", path=self.task.movie)
+        return read_gain(Path(self.task.gain))
+
+    @cached_property
+    def defects(self) -> NDArray[np.bool_] | None:
+        if self.task.defects is None:
+            return None
+        return read_defects(Path(self.task.defects), self.header.height, self.header.width)
+
+    # -- results of earlier steps --------------------------------------------------------------------------------
+
+    def image(self, role: str) -> NDArray[np.float32]:
+        """Return an image that an earlier step wrote, from memory or from disk."""
+        if role not in self.images:
+            for record in self.done.values():
+                if role in record.outputs:
+                    self.images[role] = read_image(self.folder / record.outputs[role])
+                    break
+        return self.images[role]
+
+    @cached_property
+    def field(self) -> MotionField:
+        """The motion that the motion step wrote."""
+        path = self.folder / self.done["motion"].outputs["motion"]
+        with np.load(path, allow_pickle=False) as stored:
+            return MotionField(
+                global_px=stored["global_px"],
+                local_px=stored["local_px"],
+                height=int(stored["size"][0]),
+                width=int(stored["size"][1]),
+            )

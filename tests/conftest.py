@@ -1,0 +1,30 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """In continuous integration a test that is skipped for a missing program has found a missing install step: it fails.
+
+    Real data may be absent anywhere: those skips name the data.
+    """
+    if call.excinfo and call.excinfo.errisinstance(pytest.skip.Exception) and os.environ.get("PASSERELLE_REQUIRE_ALL"):
+        reason = str(call.excinfo.value)
+        if "not installed" in reason:
+            raise AssertionError(f"skipped although PASSERELLE_REQUIRE_ALL is set: {reason}")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("PASSERELLE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}: set PASSERELLE_DATA")
+    return folder

@@ -1,0 +1,47 @@
+"""`make test`: the checks of the code, then every test; ends with what was skipped and why."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+CHECKS = {
+    "style": [["ruff", "check", "."], ["ruff", "format", "--check", "."]],
+    "types": [["pyright"]],
+    "floors of the house": [["lint-imports", "--no-logo"]],
+}
+
+SUITES = {
+    "unit": "tests/unit",
+    "contract": "tests/contract",
+    "agreement": "tests/agreement",
+    "system": "tests/system",
+    "crash": "tests/crash",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suites", nargs="*", help=f"some of: {', '.join(SUITES)}; default: all, and the checks")
+    chosen = parser.parse_args().suites
+    began = time.monotonic()
+    failed = []
+    for name, commands in CHECKS.items() if not chosen else ():
+        print(f"== {name}", flush=True)
+        failed += [name for command in commands if subprocess.run(command, cwd=ROOT, check=False).returncode]
+    folders = [SUITES[name] for name in chosen or SUITES if (ROOT / SUITES[name]).is_dir()]
+    print("== tests", flush=True)
+    pytest = [sys.executable, "-m", "pytest", "-q", "--durations=15", *folders]
+    if subprocess.run(pytest, cwd=ROOT, check=False).returncode:
+        failed.append("tests")
+    print(f"== {time.monotonic() - began:.0f} s; {'failed: ' + ', '.join(failed) if failed else 'all passed'}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
