@@ -6,8 +6,8 @@ Convention of the whole product, the same as CTFFIND's (Rohou & Grigorieff 2015,
     CTF(s) = -sin(chi(s))
     dz(angle) = (U + V)/2 + (U - V)/2 cos 2(angle - angle of U)
 
-Defocus is positive for underfocus, U ≥ V, in angstrom. The angle of U is in degrees, counter-clockwise from the x axis with row 0 of
-the picture at the bottom (MRC orientation), so that it is atan2(ky, kx) of the discrete transform, in (-90, 90].
+Defocus is positive for underfocus, U ≥ V, in angstrom. The angle of U is in degrees, counter-clockwise from the x axis with row 0
+of the picture at the bottom (MRC orientation), so that it is atan2(ky, kx) of the discrete transform, in (-90, 90].
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def ctf_2d(
 ) -> NDArray[np.float32]:
     """Return the CTF on the grid of `numpy.fft.rfft2` of a picture: float32 (height, width // 2 + 1).
 
-    Multiply a transform by it to image a specimen (protein dark at underfocus: negate the density first or use a positive
-    density, for which -sin chi is negative at low frequency). Without `defocus_v_angstrom` there is no astigmatism.
+    The transform of a positive density times this gives protein dark at underfocus: -sin chi is negative at low frequency.
+    Without `defocus_v_angstrom` there is no astigmatism.
     """
     if height < 1 or width < 1:
         raise BadInput(f"a CTF of {height} × {width} pixels was asked for; expected at least 1 × 1.")

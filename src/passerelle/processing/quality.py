@@ -27,8 +27,8 @@ _MOST_DIGITS = 6
 def judge(metrics: Mapping[str, float], thresholds: Mapping[str, Threshold]) -> tuple[Verdict, tuple[str, ...]]:
     """Return the verdict on a micrograph and the reasons for it, the gravest first.
 
-    metrics: values by name (processing.metrics), in their stored units. A metric that was not measured (absent) is not judged; one that
-    is not a number marks the micrograph. A value exactly on a limit is inside.
+    metrics: values by name (processing.metrics), in their stored units. A metric that was not measured (absent) is not judged;
+    one that is not a number marks the micrograph. A value exactly on a limit is inside.
     """
     rejected: list[str] = []
     marked: list[str] = []
