@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -59,13 +59,12 @@ def _sentence(detail: ErrorDetails, table: dict[str, Any], model: type[BaseModel
 
 def _known_keys(model: type[BaseModel]) -> list[str]:
     """All keys at any depth: a key put into the wrong section is a common slip, too."""
-    names: list[str] = []
-    pending: list[Any] = [model.model_json_schema()]
+    names: set[str] = set()
+    pending: list[type[BaseModel]] = [model]
     while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            names.extend(node.get("properties", {}))
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
-    return sorted(set(names))
+        fields = pending.pop().model_fields
+        names.update(fields)
+        for field in fields.values():
+            inner = (field.annotation, *get_args(field.annotation))
+            pending.extend(kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return sorted(names)

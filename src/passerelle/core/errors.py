@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import PurePath
@@ -141,7 +141,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def storage_errors(path: PurePath | str) -> Iterator[None]:
+def storage_errors(path: PurePath | str) -> Generator[None]:
     """Map the operating system's errors about `path` to ours.
 
     Raises:

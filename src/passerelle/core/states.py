@@ -46,25 +46,47 @@ class Verdict(StrEnum):
 
 _State = TypeVar("_State", FileState, MovieState, SessionState)
 
+
+def _table(rows: dict[_State, set[_State]]) -> dict[_State, frozenset[_State]]:
+    return {state: frozenset(targets) for state, targets in rows.items()}
+
+
 _FILE = FileState
 _MOVIE = MovieState
 
-MOVES: dict[FileState | MovieState | SessionState, frozenset[FileState | MovieState | SessionState]] = {
-    _FILE.GROWING: frozenset({_FILE.WHOLE, _FILE.UNFINISHED, _FILE.BAD, _FILE.GONE}),
-    _FILE.WHOLE: frozenset({_FILE.GROWING, _FILE.GONE}),
-    _FILE.UNFINISHED: frozenset({_FILE.GROWING, _FILE.WHOLE, _FILE.BAD, _FILE.GONE}),
-    _FILE.BAD: frozenset({_FILE.GROWING, _FILE.WHOLE, _FILE.GONE}),
-    _FILE.GONE: frozenset({_FILE.GROWING, _FILE.WHOLE}),
-    _MOVIE.FOUND: frozenset({_MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.GONE}),
-    _MOVIE.QUEUED: frozenset({_MOVIE.RUNNING, _MOVIE.FOUND, _MOVIE.FAILED, _MOVIE.GONE}),
-    # back to QUEUED: the worker or the service died, or a retry; to FOUND: the file was opened again
-    _MOVIE.RUNNING: frozenset({_MOVIE.DONE, _MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.FOUND, _MOVIE.GONE}),
-    _MOVIE.DONE: frozenset({_MOVIE.QUEUED, _MOVIE.FOUND}),
-    _MOVIE.FAILED: frozenset({_MOVIE.QUEUED, _MOVIE.FOUND, _MOVIE.GONE}),
-    _MOVIE.GONE: frozenset({_MOVIE.FOUND, _MOVIE.QUEUED}),
-    SessionState.OPEN: frozenset({SessionState.CLOSED}),
-    SessionState.CLOSED: frozenset({SessionState.OPEN}),
-}
+FILE_MOVES = _table(
+    {
+        _FILE.GROWING: {_FILE.WHOLE, _FILE.UNFINISHED, _FILE.BAD, _FILE.GONE},
+        _FILE.WHOLE: {_FILE.GROWING, _FILE.GONE},
+        _FILE.UNFINISHED: {_FILE.GROWING, _FILE.WHOLE, _FILE.BAD, _FILE.GONE},
+        _FILE.BAD: {_FILE.GROWING, _FILE.WHOLE, _FILE.GONE},
+        _FILE.GONE: {_FILE.GROWING, _FILE.WHOLE},
+    }
+)
+
+MOVIE_MOVES = _table(
+    {
+        _MOVIE.FOUND: {_MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.GONE},
+        _MOVIE.QUEUED: {_MOVIE.RUNNING, _MOVIE.FOUND, _MOVIE.FAILED, _MOVIE.GONE},
+        # back to QUEUED: the worker or the service died, or a retry; to FOUND: the file was opened again
+        _MOVIE.RUNNING: {_MOVIE.DONE, _MOVIE.QUEUED, _MOVIE.FAILED, _MOVIE.FOUND, _MOVIE.GONE},
+        _MOVIE.DONE: {_MOVIE.QUEUED, _MOVIE.FOUND},
+        _MOVIE.FAILED: {_MOVIE.QUEUED, _MOVIE.FOUND, _MOVIE.GONE},
+        _MOVIE.GONE: {_MOVIE.FOUND, _MOVIE.QUEUED},
+    }
+)
+
+SESSION_MOVES = _table({SessionState.OPEN: {SessionState.CLOSED}, SessionState.CLOSED: {SessionState.OPEN}})
+
+
+def moves(state: _State) -> frozenset[_State]:
+    """Return the states that `state` may become."""
+    # A table a kind: equal words of two kinds ("gone") are equal strings and would share one row.
+    if isinstance(state, FileState):
+        return FILE_MOVES[state]
+    if isinstance(state, MovieState):
+        return MOVIE_MOVES[state]
+    return SESSION_MOVES[state]
 
 
 def move(current: _State, target: _State, *, what: str) -> _State:
@@ -73,7 +95,7 @@ def move(current: _State, target: _State, *, what: str) -> _State:
     Raises:
         IllegalMove: with the whole story: what, from where, to where, what would be permitted.
     """
-    permitted = MOVES[current]
+    permitted = moves(current)
     if target not in permitted:
         choices = ", ".join(sorted(permitted)) or "nothing"
         raise IllegalMove(f"{what} is {current.value} and cannot become {target.value}; from there it may become: {choices}.")
