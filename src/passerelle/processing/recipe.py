@@ -11,54 +11,56 @@ from passerelle.core.config import Section
 
 class GainRecipe(Section):
     orientation: str = Field(
-        "as_written",
+        default="as_written",
         description="Turn the gain before use: as_written, rotate_90/180/270, flip_x, flip_y, transpose or antitranspose.",
     )
     check_movies: int = Field(
-        3,
+        default=3,
         ge=0,
         description="Rank the 8 orientations on this many first movies of a session; a better one raises an alert.",
     )
     mode: Literal["multiply", "divide"] = Field(
-        "multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain)."
+        default="multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain)."
     )
 
 
 class MotionRecipe(Section):
-    patches_y: int = Field(5, ge=1, le=32, description="Patches along y for the local motion; 1 × 1 fits the global drift only.")
-    patches_x: int = Field(5, ge=1, le=32, description="Patches along x for the local motion.")
-    bfactor_angstrom2: float = Field(500.0, ge=0, description="Weight exp(-B s²/4) on the correlations, Å².")
+    patches_y: int = Field(
+        default=5, ge=1, le=32, description="Patches along y for the local motion; 1 × 1 fits the global drift only."
+    )
+    patches_x: int = Field(default=5, ge=1, le=32, description="Patches along x for the local motion.")
+    bfactor_angstrom2: float = Field(default=500.0, ge=0, description="Weight exp(-B s²/4) on the correlations, Å².")
     max_drift_px: float = Field(
-        60.0,
+        default=60.0,
         gt=0,
         description="The largest drift between any two frames that the search covers, in pixels of the movie.",
     )
-    first_frame: int = Field(0, ge=0, description="First frame used, counted from 0.")
-    last_frame: int | None = Field(None, description="Last frame used; none: to the end.")
+    first_frame: int = Field(default=0, ge=0, description="First frame used, counted from 0.")
+    last_frame: int | None = Field(default=None, description="Last frame used; none: to the end.")
     eer_dose_per_fraction: float = Field(
-        1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å²."
+        default=1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å²."
     )
-    eer_upsampling: Literal[1, 2, 4] = Field(1, description="EER only: 1 renders at 4k, 2 at 8k, 4 at 16k.")
+    eer_upsampling: Literal[1, 2, 4] = Field(default=1, description="EER only: 1 renders at 4k, 2 at 8k, 4 at 16k.")
 
 
 class DoseRecipe(Section):
-    weighted: bool = Field(True, description="Also write the dose-weighted sum (Grant & Grigorieff 2015).")
-    half_sums: bool = Field(True, description="Also write the sums of even and odd frames.")
-    pre_exposure_e_per_angstrom2: float = Field(0.0, ge=0, description="Dose before the first frame.")
-    output: Literal["float32", "float16"] = Field("float32", description="Number format of written micrographs.")
+    weighted: bool = Field(default=True, description="Also write the dose-weighted sum (Grant & Grigorieff 2015).")
+    half_sums: bool = Field(default=True, description="Also write the sums of even and odd frames.")
+    pre_exposure_e_per_angstrom2: float = Field(default=0.0, ge=0, description="Dose before the first frame.")
+    output: Literal["float32", "float16"] = Field(default="float32", description="Number format of written micrographs.")
 
 
 class CtfRecipe(Section):
-    box_px: int = Field(512, ge=128, le=2048, description="Side of the power spectrum, pixels.")
-    resolution_low_angstrom: float = Field(30.0, gt=0, description="Lowest resolution in the fit.")
+    box_px: int = Field(default=512, ge=128, le=2048, description="Side of the power spectrum, pixels.")
+    resolution_low_angstrom: float = Field(default=30.0, gt=0, description="Lowest resolution in the fit.")
     resolution_high_angstrom: float = Field(
-        4.0, gt=0, description="Highest resolution in the fit; never beyond what the pixels allow."
+        default=4.0, gt=0, description="Highest resolution in the fit; never beyond what the pixels allow."
     )
-    defocus_min_angstrom: float = Field(2000.0, gt=0, description="Search from this defocus.")
-    defocus_max_angstrom: float = Field(60000.0, gt=0, description="Search to this defocus.")
-    phase_shift: bool = Field(False, description="Fit an additional phase shift (phase plate).")
+    defocus_min_angstrom: float = Field(default=2000.0, gt=0, description="Search from this defocus.")
+    defocus_max_angstrom: float = Field(default=60000.0, gt=0, description="Search to this defocus.")
+    phase_shift: bool = Field(default=False, description="Fit an additional phase shift (phase plate).")
     amplitude_contrast: float = Field(
-        0.1,
+        default=0.1,
         ge=0,
         lt=1,
         description="Amplitude contrast where no source says otherwise (0.07 is common for counted data).",
@@ -66,8 +68,8 @@ class CtfRecipe(Section):
 
 
 class PictureRecipe(Section):
-    thumbnail_px: int = Field(512, ge=64, le=2048, description="Longest side of thumbnails.")
-    zoom_px: int = Field(2048, ge=512, le=8192, description="Longest side of the zoomable micrograph.")
+    thumbnail_px: int = Field(default=512, ge=64, le=2048, description="Longest side of thumbnails.")
+    zoom_px: int = Field(default=2048, ge=512, le=8192, description="Longest side of the zoomable micrograph.")
 
 
 class Threshold(Section):
