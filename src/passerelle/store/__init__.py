@@ -1,1 +1,21 @@
-"""Rows to values and back; SQLite and PostgreSQL equal. Decides nothing."""
+"""Rows <-> values, on SQLite and PostgreSQL alike. Plain functions that take a connection; decides nothing."""
+
+from passerelle.store import alerts, events, files, movies, paths, sessions
+from passerelle.store.database import Database, connect
+from passerelle.store.values import Alert, Event, File, Movie, Session
+
+__all__ = [
+    "Alert",
+    "Database",
+    "Event",
+    "File",
+    "Movie",
+    "Session",
+    "alerts",
+    "connect",
+    "events",
+    "files",
+    "movies",
+    "paths",
+    "sessions",
+]

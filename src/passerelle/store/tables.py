@@ -96,6 +96,7 @@ movies = Table(
     Column("chosen", String(20)),
     Column("error", Text),
     Column("advice", Text),
+    Column("said", JSON, nullable=False, default=dict),  # source -> acquisition.metadata.Metadata as that source gave it
     Column("metadata", JSON, nullable=False, default=dict),  # acquisition.metadata.Reconciled
     Column("recipe", JSON),  # overrules the session's for this movie alone
     Column("steps", JSON, nullable=False, default=list),  # processing.task.StepRecord

@@ -1,0 +1,163 @@
+"""Movies: found once by session and key, moved through their states, judged. Every move writes its event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select, update
+
+from passerelle.core.errors import Busy, NotFound
+from passerelle.core.states import MovieState, SessionState, move
+from passerelle.store import events
+from passerelle.store.paths import storable
+from passerelle.store.tables import movies, sessions
+from passerelle.store.values import Movie, value
+
+_CHUNK = 500
+_SHORT = 100  # columns that hold at most so many characters
+
+
+def find_or_create(
+    connection: Connection, session_id: int, wanted: Mapping[str, str], *, at: float
+) -> tuple[dict[str, Movie], set[str]]:
+    """Return the movies with these keys (key -> path of movie or first frame), making those that are new; and the new keys."""
+    known = by_key(connection, session_id, wanted)
+    new = [key for key in wanted if key not in known]
+    if new:
+        rows = [
+            {"session_id": session_id, "key": key, "path": wanted[key], "state": MovieState.FOUND, "found_at": at} for key in new
+        ]
+        connection.execute(insert(movies), rows)
+        made = by_key(connection, session_id, new)
+        events.add_all(
+            connection,
+            [
+                events.row("movie_found", at=at, session_id=session_id, movie_id=movie.id, data={"path": movie.path})
+                for movie in made.values()
+            ],
+        )
+        known |= made
+    return known, set(new)
+
+
+def by_key(connection: Connection, session_id: int, keys: Iterable[str]) -> dict[str, Movie]:
+    """Return the movies of a session that have these keys."""
+    wanted = sorted(set(keys))
+    found: dict[str, Movie] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(movies).where(movies.c.session_id == session_id, movies.c.key.in_(wanted[start : start + _CHUNK]))
+        found |= {row.key: value(Movie, row) for row in connection.execute(query.order_by(movies.c.id))}
+    return found
+
+
+def get(connection: Connection, movie_id: int) -> Movie:
+    """Return a movie.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    found = connection.execute(select(movies).where(movies.c.id == movie_id)).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no movie {movie_id}.")
+    return value(Movie, found)
+
+
+def change(connection: Connection, movie: Movie, **values: Any) -> Movie:
+    """Change values that are not the state; no event of its own."""
+    change_all(connection, [(movie, values)])
+    return get(connection, movie.id)
+
+
+def change_all(connection: Connection, changes: Sequence[tuple[Movie, Mapping[str, Any]]]) -> None:
+    """Change values of many movies, each group with the same columns in one statement."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for movie, values in changes:
+        if values:
+            names = tuple(sorted(values))
+            groups.setdefault(names, []).append({"b_id": movie.id} | {name: _fit(name, values[name]) for name in names})
+    for names, rows in groups.items():
+        statement = update(movies).where(movies.c.id == bindparam("b_id")).values({name: bindparam(name) for name in names})
+        connection.execute(statement, rows)
+
+
+def move_to(
+    connection: Connection, movie: Movie, target: MovieState, *, at: float, data: Mapping[str, Any] | None = None, **values: Any
+) -> Movie:
+    """Move a movie to another state, change `values` with it, and write the event.
+
+    Raises:
+        IllegalMove: the table of moves forbids it.
+        Busy: the movie was moved by another since it was read; read again and decide again.
+    """
+    move(movie.state, target, what=f"movie {movie.key}")
+    fitted = {name: _fit(name, inner) for name, inner in values.items()}
+    statement = update(movies).where(movies.c.id == movie.id, movies.c.state == movie.state)
+    if connection.execute(statement.values(state=target, **fitted)).rowcount != 1:
+        raise Busy(f"movie {movie.key} is no longer {movie.state.value}: another moved it.", advice="Try again.")
+    story = {"from": movie.state.value, "generation": fitted.get("generation", movie.generation)} | dict(data or {})
+    kind = f"movie_{target.value}"
+    events.add(connection, kind, at=at, session_id=movie.session_id, movie_id=movie.id, data=story)
+    return get(connection, movie.id)
+
+
+def _fit(name: str, inner: Any) -> Any:
+    if isinstance(inner, str) and name in {"error", "advice"}:
+        return storable(inner)
+    if isinstance(inner, str) and name in {"grid_square", "foil_hole"}:
+        return storable(inner)[:_SHORT]
+    return inner
+
+
+def startable(connection: Connection, *, now: float, newest: bool, limit: int, but_not: Iterable[int] = ()) -> list[Movie]:
+    """Return queued movies that may start now: the newest or the oldest exposures first, of open and closed sessions alike."""
+    taken = list(but_not)
+    query = select(movies).where(
+        movies.c.state == MovieState.QUEUED,
+        or_(movies.c.not_before.is_(None), movies.c.not_before <= now),
+        movies.c.id.not_in(taken),
+    )
+    when = func.coalesce(movies.c.acquired_at, movies.c.closed_at, movies.c.found_at)
+    order = (when.desc(), movies.c.id.desc()) if newest else (when, movies.c.id)
+    return _all(connection, query.order_by(*order).limit(limit))
+
+
+def in_state(connection: Connection, *states: MovieState, session_id: int | None = None) -> list[Movie]:
+    """Return the movies in any of these states, oldest first."""
+    query = select(movies).where(movies.c.state.in_(states)).order_by(movies.c.id)
+    return _all(connection, query if session_id is None else query.where(movies.c.session_id == session_id))
+
+
+def of_session(connection: Connection, session_id: int) -> list[Movie]:
+    """Return all movies of a session, oldest first."""
+    return _all(connection, select(movies).where(movies.c.session_id == session_id).order_by(movies.c.id))
+
+
+def unprocessed(connection: Connection) -> int:
+    """Return how many movies wait for a worker or have one."""
+    active = movies.c.state.in_((MovieState.QUEUED, MovieState.RUNNING))
+    return connection.execute(select(func.count()).where(active)).scalar() or 0
+
+
+def next_wake(connection: Connection, *, now: float) -> float | None:
+    """Return when the next queued movie that waits for its retry may start."""
+    waiting = (movies.c.state == MovieState.QUEUED) & (movies.c.not_before > now)
+    return connection.execute(select(func.min(movies.c.not_before)).where(waiting)).scalar()
+
+
+def late(connection: Connection, *, whole_before: float) -> list[tuple[int, int]]:
+    """Return (session id, count) of movies that were whole before an instant and have neither result nor error yet."""
+    stuck: ColumnElement[bool] = movies.c.state.in_((MovieState.FOUND, MovieState.QUEUED, MovieState.RUNNING)) & (
+        movies.c.whole_at < whole_before
+    )
+    query = (
+        select(movies.c.session_id, func.count())
+        .join(sessions, sessions.c.id == movies.c.session_id)
+        .where(stuck, sessions.c.state == SessionState.OPEN)
+        .group_by(movies.c.session_id)
+    )
+    return [(session_id, count) for session_id, count in connection.execute(query)]
+
+
+def _all(connection: Connection, query: Select[Any]) -> list[Movie]:
+    return [value(Movie, found) for found in connection.execute(query)]
