@@ -21,4 +21,4 @@ trap 'for folder in dev sys proc; do umount -R -l "$root/$folder" || true; done'
 rm -rf "$root/root/passerelle"
 git clone --quiet "$source" "$root/root/passerelle"
 chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM="${TERM:-dumb}" LANG=C.UTF-8 \
-    sh -c "cd /root/passerelle && time ($command) && du -sm .venv"
+    bash -c "cd /root/passerelle && time ($command) && du -sm .venv"
