@@ -11,6 +11,7 @@
     ├── NotAllowed                       77       403   the person may not do this
     ├── IllegalMove                      70       409   a state machine was asked for a forbidden move
     ├── Busy                             75       503   locked or overloaded: try again later
+    ├── ProgramFailed                    69       502   an external program ended with an error
     └── StorageError                     74       507   the disk is full, or input/output failed
         └── OutOfSpace                   74       507
 
@@ -123,6 +124,13 @@ class Busy(PasserelleError):
     exit_code = 75
     http_status = 503
     retry = Retry.LATER
+
+
+class ProgramFailed(PasserelleError):
+    """An external program ended with an error; its own words are in the message."""
+
+    exit_code = 69
+    http_status = 502
 
 
 class StorageError(PasserelleError):
