@@ -19,7 +19,8 @@ from passerelle.imaging.correct import correct_movie
 from passerelle.imaging.ctf_fit import CtfOptions, fit_ctf
 from passerelle.imaging.ctf_model import Optics
 from passerelle.imaging.ctf_picture import spectrum_picture
-from passerelle.imaging.gain import find_hot_pixels, rank_orientations, residual_gain
+from passerelle.imaging.defects import find_hot_pixels
+from passerelle.imaging.gain import better_orientation, rank_orientations, residual_gain
 from passerelle.imaging.ice import ice_ring_score
 from passerelle.imaging.motion import MotionOptions, estimate_motion, motion_summary
 from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, shrink, to_grey
@@ -107,43 +108,44 @@ def _identity(path: str | None) -> list[Any] | None:
 
 def _gain(work: Workspace) -> Result:
     result = Result()
-    raw_mean = _mean_frame(work.frames)
+    raw, gain = work.statistics, work.gain
     if work.task.gain is not None and work.task.check_gain:
-        ranked = rank_orientations(raw_mean, work.raw_gain)
-        best, chosen = ranked[0], work.task.recipe.gain.orientation
-        result.values["orientations"] = {score.name: score.score for score in ranked}
-        if best.name != chosen and best.distinct:
-            result.values["better_orientation"] = best.name
-            result.warnings.append(
-                f"The gain reference fits better turned by {best.name} than {chosen}: set gain.orientation to {best.name}."
-            )
-    gain = work.gain
-    corrected = raw_mean if gain is None else raw_mean * gain
-    hot = find_hot_pixels(corrected)
-    known_bad = work.defects
-    bad = hot if known_bad is None else hot | known_bad
-    if gain is not None:
-        bad = bad | (gain <= 0)
-    spread, ratio = residual_gain(np.where(bad, np.float32(np.median(corrected)), corrected), frames=work.frames.shape[0])
-    result.values |= {"residual_gain_sd": spread, "residual_gain_ratio": ratio, "bad_pixels": int(bad.sum())}
-    name = "bad-pixels.npz"
+        _check_orientation(work, result)
+    known = work.defects if gain is None else (gain <= 0) if work.defects is None else work.defects | (gain <= 0)
+    hot = find_hot_pixels(raw.mean, noise_variance=raw.noise_variance, gain=gain, defects=known)
+    bad = hot | raw.not_finite if known is None else hot | raw.not_finite | known
+    corrected = raw.mean if gain is None else raw.mean * gain
+    corrected = np.where(bad, np.float32(np.median(corrected)), corrected)
+    spread, ratio = residual_gain(corrected, noise_variance=raw.noise_variance)
+    result.values |= {"residual_gain_sd": spread, "residual_gain_ratio": ratio}
+    result.values |= {"bad_pixels": int(bad.sum()), "blank_frames": int(raw.blank.sum())}
+    if raw.blank.any():
+        which = ", ".join(str(t + 1) for t in np.flatnonzero(raw.blank)[:10])
+        result.warnings.append(f"{int(raw.blank.sum())} of {raw.blank.size} frames carry no counts and were left out: {which}.")
     stream = io.BytesIO()
-    np.savez_compressed(stream, bad=np.packbits(bad), shape=np.array(bad.shape))
-    result.outputs["bad_pixels"] = work.records.write(name, stream.getvalue())
+    np.savez_compressed(stream, bad=np.packbits(bad), shape=np.array(bad.shape), blank=raw.blank)
+    result.outputs["bad_pixels"] = work.records.write("bad-pixels.npz", stream.getvalue())
     return result
 
 
-def _mean_frame(frames: NDArray[Any]) -> NDArray[np.float32]:
-    total = np.zeros(frames.shape[1:], np.float32)
-    for frame in frames:
-        total += frame
-    return np.nan_to_num(total / max(frames.shape[0], 1))
+def _check_orientation(work: Workspace, result: Result) -> None:
+    chosen = work.task.recipe.gain.orientation
+    ranked = rank_orientations(work.statistics.mean, work.gain_as_written)
+    result.values["orientations"] = {score.name: round(score.correlation, 4) for score in ranked}
+    better = better_orientation(ranked, chosen)
+    if better is not None:
+        result.values["better_orientation"] = better.name
+        result.warnings.append(
+            f"The gain reference fits the movie as {better.name}, not as {chosen}: set gain.orientation to {better.name}."
+        )
 
 
-def _bad_pixels(work: Workspace) -> NDArray[np.bool_]:
+def _unusable(work: Workspace) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the bad pixels (y, x) and the blank frames (t,) that the gain step found."""
     with np.load(work.folder / work.done["gain"].outputs["bad_pixels"], allow_pickle=False) as stored:
         height, width = (int(side) for side in stored["shape"])
-        return np.unpackbits(stored["bad"], count=height * width).reshape(height, width).astype(bool)
+        bad = np.unpackbits(stored["bad"], count=height * width).reshape(height, width).astype(bool)
+        return bad, stored["blank"]
 
 
 # -- motion --------------------------------------------------------------------------------------------------------
@@ -155,6 +157,7 @@ def _motion_depends(work: Workspace) -> dict[str, Any]:
 
 def _motion(work: Workspace) -> Result:
     recipe = work.task.recipe.motion
+    bad, _ = _unusable(work)
     options = MotionOptions(
         patches=(recipe.patches_y, recipe.patches_x),
         bfactor_angstrom2=recipe.bfactor_angstrom2,
@@ -163,9 +166,10 @@ def _motion(work: Workspace) -> Result:
     estimate = estimate_motion(
         work.frames,
         gain=work.gain,
-        defects=_bad_pixels(work),
+        defects=bad,
         pixel_size_angstrom=work.pixel_size_angstrom,
         options=options,
+        threads=work.task.threads,
     )
     motion = estimate.field
     stream = io.BytesIO()
@@ -210,17 +214,20 @@ def _sums(work: Workspace) -> Result:
     recipe = work.task.recipe.dose
     dose = work.dose_per_frame
     skipped = work.task.recipe.motion.first_frame * (dose or 0.0)
+    bad, blank = _unusable(work)
     sums = correct_movie(
         work.frames,
         gain=work.gain,
-        defects=_bad_pixels(work),
+        defects=bad,
+        blank=blank,
         field=work.field,
         pixel_size_angstrom=work.pixel_size_angstrom,
         voltage_kv=work.voltage_kv,
-        dose_per_frame=dose or 0.0,
+        dose_per_frame=dose,
         pre_exposure=recipe.pre_exposure_e_per_angstrom2 + skipped,
         weighted=recipe.weighted and bool(dose),
         half_sums=recipe.half_sums and work.frames.shape[0] > 1,
+        threads=work.task.threads,
     )
     result = Result({"counts_per_pixel": float(sums.unweighted.mean())})
     images = {"micrograph": sums.unweighted, "micrograph_weighted": sums.weighted, "even": sums.even, "odd": sums.odd}

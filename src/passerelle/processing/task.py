@@ -18,7 +18,7 @@ class MovieTask(_Message):
 
     movie: path of the movie file, or of the first of `frames` (single-frame files in order). metadata: reconciled values, by the
     names of acquisition.metadata.Metadata. folder: where outputs and step records go. generation: counts the times that the
-    file was opened again; part of every fingerprint.
+    file was opened again; part of every fingerprint. threads: how many this task may use; no result depends on it.
     """
 
     movie_id: int
@@ -35,6 +35,7 @@ class MovieTask(_Message):
     recipe: Recipe = Recipe()
     thresholds: dict[str, Threshold]
     folder: str
+    threads: int = 1
 
 
 class StepRecord(_Message):

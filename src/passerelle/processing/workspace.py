@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from passerelle.core.errors import BadConfiguration, BadFile
 from passerelle.formats import EerOptions, MovieHeader, load_stack, open_movie, read_defects, read_gain, read_header, read_image
 from passerelle.imaging.field import MotionField
-from passerelle.imaging.gain import orient
+from passerelle.imaging.frames import FrameStatistics, frame_statistics
+from passerelle.imaging.gain import multiplier, orient
 from passerelle.processing.records import Records
 from passerelle.processing.task import MovieTask, StepRecord
 
@@ -111,6 +112,11 @@ class Workspace:
         with open_movie(Path(self.task.movie), frames=[Path(name) for name in self.task.frames], eer=self._eer) as reader:
             return load_stack(reader, motion.first_frame, last)
 
+    @cached_property
+    def statistics(self) -> FrameStatistics:
+        """The mean raw frame and its noise, and the frames that carry nothing."""
+        return frame_statistics(self.frames, threads=self.task.threads)
+
     def drop_frames(self) -> None:
         """Give the frames' memory back; a later step that needs them reads them again."""
         self.__dict__.pop("frames", None)
@@ -121,7 +127,7 @@ class Workspace:
         if self.task.gain is None:
             return None
         recipe = self.task.recipe.gain
-        gain = orient(self.raw_gain, recipe.orientation)
+        gain = orient(self.gain_as_written, recipe.orientation)
         expected = (self.header.height, self.header.width)
         if gain.shape != expected:
             raise BadFile(
@@ -129,16 +135,14 @@ class Workspace:
                 advice="Give the gain of this camera and this readout mode, or set gain.orientation.",
                 path=self.task.gain,
             )
-        if recipe.mode == "divide":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gain = np.where(gain > 0, 1.0 / gain, 0.0).astype(np.float32)
         return gain
 
     @cached_property
-    def raw_gain(self) -> NDArray[np.float32]:
+    def gain_as_written(self) -> NDArray[np.float32]:
+        """The gain as a factor (y, x), not turned yet."""
         if self.task.gain is None:
             raise BadConfiguration("has no gain reference.", path=self.task.movie)
-        return read_gain(Path(self.task.gain))
+        return multiplier(read_gain(Path(self.task.gain)), divide=self.task.recipe.gain.mode == "divide")
 
     @cached_property
     def defects(self) -> NDArray[np.bool_] | None:
