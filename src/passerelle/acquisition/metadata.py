@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 class Metadata(BaseModel):
     """Values of one exposure; None is "not said". Frozen; JSON in and out.
 
-    Stage in micrometres, as EPU and SerialEM give it; applied defocus positive for underfocus, in angstrom, as CTF
+    Stage in micrometres; beam shift in the program's own units (EPU's are none, SerialEM's micrometres); applied defocus positive for underfocus, in angstrom, as CTF
     programs count it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     voltage_kv: float | None = None
     spherical_aberration_mm: float | None = None
@@ -44,13 +44,17 @@ class Metadata(BaseModel):
 
 
 class MetadataConflict(BaseModel):
-    """One value about which two or more sources disagree; `used` is the source that was believed."""
+    """One value about which two or more sources disagree.
+
+    used: the source that was believed. explanation: why they may differ, where that is known (super resolution, say); or "".
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     said: dict[str, str | float | int | bool]  # source -> its value
     used: str
+    explanation: str = ""
 
 
 class Reconciled(BaseModel):

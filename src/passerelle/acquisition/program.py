@@ -45,7 +45,8 @@ class Place:
 class AcquisitionProgram(Protocol):
     """Knowledge of one acquisition program's names and sidecar files."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def place(self, path: PurePosixPath) -> Place | None:
         """Say what `path` (relative to the instrument's folder) means; None if this program would not write it."""
