@@ -1,0 +1,240 @@
+"""The pre-processing of one movie against RELION 3.1's own motion correction, on the same simulated movie with known truth.
+
+    make bench-preprocess                            full: 3 repetitions, 40 frames, MRC, TIFF-LZW and K3
+    make bench-preprocess ARGS="--quick --json F"    at most 50 s: RELION on the first frames only, its time scaled, and said so
+
+Both programs read the same file, apply the same gain, fit 5 × 5 patches and write an unweighted and a dose-weighted micrograph.
+Ratios of cost are RELION ÷ passerelle (more is better), of error passerelle ÷ RELION (less is better).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from passerelle.imaging.motion import MotionOptions, estimate_motion
+
+from bench.measure import Cost, arguments, median, run_command, run_function, write_figures
+from bench.relion import read_motion, run_relion
+from passerelle.formats import load_stack, open_movie, read_gain, write_mrc, write_mrc_stack, write_tiff_movie
+from passerelle.imaging.correct import correct_movie
+from passerelle.imaging.ctf_fit import CtfOptions, fit_ctf
+from passerelle.imaging.ctf_model import Optics, ctf_2d
+from passerelle.imaging.field import MotionField
+from passerelle.simulation.drift import random_field
+from passerelle.simulation.electrons import EFFICIENCY_ONE, deal
+from passerelle.simulation.krios import krios_micrograph
+
+DRIFT_PX, LOCAL_PX = 20.0, 1.0
+DOSE_PER_FRAME = 1.25
+PATCHES = (5, 5)
+
+
+@dataclass(frozen=True)
+class Movie:
+    """A simulated movie on disk, and its truth."""
+
+    path: Path
+    gain: Path
+    truth: MotionField
+    pixel_size_angstrom: float
+    frames: int
+
+    @property
+    def centres(self) -> list[tuple[float, float]]:
+        ny, nx = PATCHES
+        height, width = self.truth.height, self.truth.width
+        return [((i + 0.5) * height / ny, (j + 0.5) * width / nx) for i in range(ny) for j in range(nx)]
+
+
+def make_movie(folder: Path, name: str, *, frames: int, size: tuple[int, int] | None, kind: str, seed: int) -> Movie:
+    """Deal a real K2 micrograph's electrons to frames under a known motion; mirrored out to `size` for a K3."""
+    specimen = krios_micrograph("k2")
+    electrons = specimen.electrons(seed)
+    if size is not None:
+        grow = [(0, max(0, want - have)) for want, have in zip(size, electrons.shape, strict=True)]
+        electrons = np.pad(electrons, grow, mode="symmetric")[: size[0], : size[1]]
+    height, width = electrons.shape
+    truth = random_field(frames, height, width, global_px=DRIFT_PX, local_px=LOCAL_PX, seed=seed)
+    rng = np.random.default_rng(seed)
+    gain = np.clip(rng.normal(1, 0.03, (height, width)), 0.8, 1.2).astype(np.float32)
+    response = np.round(EFFICIENCY_ONE / gain).astype(np.uint16)
+    stack = deal(electrons, truth, seed=seed, efficiency=response)
+    path = folder / f"{name}.{'mrcs' if kind == 'mrc' else 'tif'}"
+    if kind == "mrc":
+        write_mrc_stack(path, stack, specimen.pixel_size_angstrom)
+    else:
+        write_tiff_movie(path, stack, specimen.pixel_size_angstrom)
+    gain_path = folder / f"{name}-gain.mrc"
+    write_mrc(gain_path, gain, specimen.pixel_size_angstrom)
+    return Movie(path, gain_path, truth, specimen.pixel_size_angstrom, frames)
+
+
+def ours(movie: Movie, folder: Path) -> MotionField:
+    """Read, align and correct as RELION is asked to; write both sums; return the motion found."""
+    with open_movie(movie.path) as reader:
+        frames = load_stack(reader)
+    gain = read_gain(movie.gain)
+    pixel = movie.pixel_size_angstrom
+    options = MotionOptions(patches=PATCHES)
+    estimate = estimate_motion(frames, gain=gain, defects=None, pixel_size_angstrom=pixel, options=options)
+    sums = correct_movie(
+        frames,
+        gain=gain,
+        defects=None,
+        field=estimate.field,
+        pixel_size_angstrom=pixel,
+        voltage_kv=300.0,
+        dose_per_frame=DOSE_PER_FRAME,
+        weighted=True,
+        half_sums=False,
+    )
+    write_mrc(folder / "unweighted.mrc", sums.unweighted, pixel)
+    assert sums.weighted is not None
+    write_mrc(folder / "weighted.mrc", sums.weighted, pixel)
+    return estimate.field
+
+
+def local_error_px(found: object, movie: Movie) -> float:
+    """Return the RMS error of the local motion at the patches' centres, pixels.
+
+    Local is what is left of the motion when its mean over the patches is taken away; a constant offset of a place does not
+    blur, so each place's mean over the frames is taken away, too.
+    """
+
+    def local(field: object) -> np.ndarray:
+        tracks = np.array([[field.at(t, y, x) for t in range(movie.frames)] for y, x in movie.centres], float)  # type: ignore[attr-defined]
+        tracks -= tracks.mean(axis=0, keepdims=True)
+        return tracks - tracks.mean(axis=1, keepdims=True)
+
+    truth = local(movie.truth)
+    measured = local(found)
+    # RELION counts its shifts in the direction of the correction: the better sign is taken for either program
+    errors = [float(np.sqrt(np.mean(np.sum((sign * measured - truth) ** 2, axis=-1)))) for sign in (1, -1)]
+    return min(errors)
+
+
+def race(movie: Movie, folder: Path, *, repeat: int, peer_frames: int | None) -> tuple[Cost, Cost, float, float]:
+    """Run both programs `repeat` times in turn; return our cost, RELION's, our local error, RELION's (nan if it saw a part)."""
+    mine: list[Cost] = []
+    theirs: list[Cost] = []
+    for _ in range(repeat):
+        cost, found = run_function(ours, movie, folder)
+        mine.append(cost)
+        our_error = local_error_px(found, movie)
+        part, scale = movie, 1.0
+        if peer_frames is not None:
+            part = first_frames(movie, peer_frames, folder)
+            scale = movie.frames / peer_frames
+        raw = run_relion(
+            part.path,
+            part.gain,
+            folder / "relion",
+            pixel_size=movie.pixel_size_angstrom,
+            dose_per_frame=DOSE_PER_FRAME,
+            threads=2,
+        )
+        theirs.append(Cost(raw.cpu_s * scale, raw.wall_s * scale, raw.peak_gib))
+        found_by_relion = read_motion(folder / "relion", movie.truth.height, movie.truth.width)
+        their_error = local_error_px(found_by_relion, part)
+    return median(mine), median(theirs), our_error, their_error
+
+
+def first_frames(movie: Movie, count: int, folder: Path) -> Movie:
+    """Cut the first frames of a movie, with their truth."""
+    path = folder / f"part-{movie.path.name}"
+    if not path.exists():
+        with open_movie(movie.path) as reader:
+            stack = load_stack(reader, 0, count - 1)
+        if path.suffix == ".tif":
+            write_tiff_movie(path, stack, movie.pixel_size_angstrom)
+        else:
+            write_mrc_stack(path, stack, movie.pixel_size_angstrom)
+    truth = MotionField(movie.truth.global_px[:count], movie.truth.local_px[:, :count], movie.truth.height, movie.truth.width)
+    return Movie(path, movie.gain, truth, movie.pixel_size_angstrom, count)
+
+
+def ctf_figures(cases: int) -> dict[str, float]:
+    """Fit simulated micrographs of 0.5–4 µm with known CTF; return cost and errors, medians over the cases."""
+    optics = Optics(voltage_kv=300.0, spherical_aberration_mm=2.7, amplitude_contrast=0.1, pixel_size_angstrom=0.85)
+    rng = np.random.default_rng(7)
+    costs, defocus_errors, astigmatism_errors = [], [], []
+    for _ in range(cases):
+        mean, astigmatism, angle = rng.uniform(5000, 40000), rng.uniform(0, 1500), rng.uniform(-90, 90)
+        image = thon_rings(4096, optics, mean + astigmatism / 2, mean - astigmatism / 2, angle, rng)
+        cost, fit = run_function(fit_ctf, image, optics, CtfOptions())
+        costs.append(cost.cpu_s)
+        defocus_errors.append(abs((fit.defocus_u_angstrom + fit.defocus_v_angstrom) / 2 - mean))
+        astigmatism_errors.append(abs(fit.defocus_u_angstrom - fit.defocus_v_angstrom - astigmatism))
+    return {
+        "ctf_cpu_s": float(np.median(costs)),
+        "ctf_defocus_error_angstrom": float(np.median(defocus_errors)),
+        "ctf_astigmatism_error_angstrom": float(np.median(astigmatism_errors)),
+    }
+
+
+def thon_rings(side: int, optics: Optics, u: float, v: float, angle: float, rng: np.random.Generator) -> np.ndarray:
+    """Make white noise seen through a CTF with a fall-off of 60 Å², on as much white shot noise of its own."""
+    signal = np.fft.rfft2(rng.standard_normal((side, side)).astype(np.float32))
+    signal *= ctf_2d(side, side, optics, u, v, angle)
+    s2 = np.fft.fftfreq(side)[:, None] ** 2 + np.fft.rfftfreq(side)[None, :] ** 2
+    signal *= np.exp(-60.0 * s2 / (4 * optics.pixel_size_angstrom**2))
+    image = np.fft.irfft2(signal, s=(side, side))
+    return (0.3 * image / image.std() + rng.standard_normal((side, side))).astype(np.float32)
+
+
+def stream_movies_per_hour(movie: Movie, folder: Path, copies: int) -> float:
+    """Process copies of a movie with the whole pipeline (database, pictures and all) on this machine's cores."""
+    session = folder / "session"
+    session.mkdir()
+    for number in range(copies):
+        os.link(movie.path, session / f"movie-{number:02d}{movie.path.suffix}")
+    command = [sys.executable, "-m", "passerelle", "process", session, "--output", folder / "processed"]
+    command += ["--gain", movie.gain, "--voltage", "300", "--dose-per-frame", str(DOSE_PER_FRAME), "--json"]
+    cost = run_command([*command], log=folder / "process.log")
+    return copies / cost.wall_s * 3600
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    repeat = options.repeat or (1 if options.quick else 3)
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-preprocess-") as name:
+        folder = Path(name)
+        k2 = make_movie(folder, "k2", frames=40, size=None, kind="mrc", seed=1)
+        ours(first_frames(k2, 4, folder), folder)  # kernels are compiled before anything is timed
+        (folder / "part-k2.mrcs").unlink()
+        peer_frames = 8 if options.quick else None
+        if peer_frames:
+            print(f"quick: RELION corrects the first {peer_frames} of 40 frames; its time is multiplied by {40 // peer_frames}.")
+        mine, theirs, our_error, their_error = race(k2, folder, repeat=repeat, peer_frames=peer_frames)
+        figures |= {
+            "motion_mrc_cpu_ratio": theirs.cpu_s / mine.cpu_s,
+            "motion_mrc_wall_ratio": theirs.wall_s / mine.wall_s,
+            "motion_mrc_cpu_s": mine.cpu_s,
+            "relion_mrc_cpu_s": theirs.cpu_s,
+            "motion_local_error_px": our_error,
+            "relion_local_error_px": their_error,
+            "motion_local_error_ratio": our_error / their_error,
+            "motion_peak_gib": mine.peak_gib,
+            "relion_peak_gib": theirs.peak_gib,
+        }
+        figures |= ctf_figures(2 if options.quick else 9)
+        if not options.quick:
+            for key, size, kind in (("tiff", None, "tiff"), ("k3", (4092, 5760), "mrc")):
+                movie = make_movie(folder, key, frames=40, size=size, kind=kind, seed=2)
+                mine, theirs, our_error, their_error = race(movie, folder, repeat=repeat, peer_frames=None)
+                figures[f"motion_{key}_cpu_ratio"] = theirs.cpu_s / mine.cpu_s
+                figures[f"motion_{key}_cpu_s"] = mine.cpu_s
+                figures[f"motion_{key}_error_ratio"] = our_error / their_error
+                figures[f"motion_{key}_peak_gib"] = mine.peak_gib
+            figures["stream_movies_per_hour"] = stream_movies_per_hour(k2, folder, 12)
+        write_figures(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()
