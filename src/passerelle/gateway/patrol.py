@@ -1,0 +1,409 @@
+"""The round that one instrument's folder is walked: events as wake-ups, a poll as the truth, looks into files that are due."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from passerelle.acquisition.program import Role
+from passerelle.core.errors import printable
+from passerelle.gateway.admit import ignored
+from passerelle.gateway.change import (
+    Arrival,
+    Change,
+    FolderChange,
+    FolderState,
+    InstrumentFolder,
+    KnownFile,
+    LinkIgnored,
+)
+from passerelle.gateway.events import Hints, Wakeups
+from passerelle.gateway.mounts import is_remote, mount_kind
+from passerelle.gateway.settle import SettleRules
+from passerelle.gateway.tracker import Moment, Tracker
+from passerelle.gateway.tree import list_folder, look_into, opened_folder, stat_file
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_FORBIDDEN = {errno.EACCES, errno.EPERM}
+_HOLES_MEAN_UNWRITTEN = {"ext2", "ext3", "ext4", "xfs", "tmpfs", "f2fs"}
+_SLICE_SECONDS = 0.05
+_LOOKS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the poll looks, in seconds. It slows down by itself so that it never takes more than about 5 % of a core.
+
+    watched_seconds: folders in use, where events come. polled_seconds: the same, where none come. sweep_seconds: every file.
+    """
+
+    watched_seconds: float = 5.0
+    polled_seconds: float = 2.0
+    sweep_seconds: float = 60.0
+    active_seconds: float = 60.0  # a folder counts as in use so long after its last change
+    idle_seconds: float = 0.25  # longest wait for an event, so that a stop is heard
+
+
+@dataclass(slots=True)
+class _Folder:
+    mtime_ns: int
+    active_until: float
+    trouble: str = ""
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), time.time())
+
+
+class Patrol:
+    """Walks one instrument's folder. Not a thread: call `step` again and again, and record what it returns."""
+
+    def __init__(self, folder: InstrumentFolder, known: Iterable[KnownFile], rules: SettleRules, pace: Pace) -> None:
+        self.folder = folder
+        self.state = FolderState.UNREACHABLE
+        self.reason = "not looked at yet"
+        self.beat = time.monotonic()
+        self._rules, self._pace = rules, pace
+        self._remote = is_remote(folder.path)
+        self._trust_holes = not self._remote and mount_kind(folder.path) in _HOLES_MEAN_UNWRITTEN
+        self._tracker = Tracker(folder, rules, known, trust_inodes=not self._remote, same_clock=not self._remote, now=_now())
+        self._wakeups: Wakeups | None = None
+        self._why_polling = ""
+        self._folders: dict[str, _Folder] = {}
+        self._todo: deque[str] = deque()
+        self._sweeping = False
+        self._identity: tuple[int, int] | None = None
+        self._held_files = False  # the root, as it is now, was seen with something in it
+        self._next_poll = self._next_sweep = 0.0
+        self._round_started = self._round_cost = 0.0
+        self._links_told: set[str] = set()
+        self._changes: list[Change] = []
+        self._told: tuple[FolderState, str] | None = None
+
+    @property
+    def awaited(self) -> int:
+        """How many files are not whole yet."""
+        return self._tracker.awaited
+
+    @property
+    def present(self) -> int:
+        """How many files are known and not gone."""
+        return self._tracker.present
+
+    def step(self, wait: Callable[[float], object]) -> list[Change]:
+        """Wait for something to do, do a slice of it (about a tenth of a second), and return what changed, in order.
+
+        wait: called with seconds where no events can be waited for.
+        """
+        hints = self._wait(wait)
+        try:
+            self._follow(hints)
+            self._poll()
+            self._look()
+        except OSError as error:
+            self._unreachable(error)
+        changes, self._changes = self._changes + self._tracker.drain(), []
+        return changes
+
+    def acknowledged(self, changes: Sequence[Change]) -> None:
+        """Take in that the caller has recorded changes: with a sidecar, the number of frames of its movie may be known to it."""
+        now = _now()
+        for change in changes:
+            if isinstance(change, Arrival) and change.place.role is Role.MOVIE_METADATA:
+                self._tracker.sidecar_taken(change.place, now)
+
+    def close(self) -> None:
+        """Give the kernel its watches back."""
+        if self._wakeups is not None:
+            self._wakeups.close()
+            self._wakeups = None
+
+    # waiting
+
+    def _wait(self, wait: Callable[[float], object]) -> Hints:
+        now = time.monotonic()
+        self.beat = now
+        until = [now + self._pace.idle_seconds, self._next_poll]
+        if self._reachable and (due := self._tracker.next_due()) is not None:
+            until.append(due)
+        seconds = 0.0 if self._todo and self._reachable else max(0.0, min(until) - now)
+        if self._wakeups is not None:
+            hints = self._wakeups.wait(seconds)
+        else:
+            hints = Hints()
+            if seconds > 0:
+                wait(seconds)
+        self.beat = time.monotonic()
+        return hints
+
+    @property
+    def _reachable(self) -> bool:
+        return self.state in {FolderState.WATCHING, FolderState.POLLING}
+
+    # events
+
+    def _follow(self, hints: Hints) -> None:
+        if not self._reachable:
+            return
+        if hints.root:
+            self._next_poll = 0.0
+            self._check_root()
+        if hints.overflow:
+            self._tracker.events_reliable_since = time.monotonic()
+            self._start_sweep()
+        for folder in hints.folders_out:
+            self._forget(folder)
+            self._todo.append(folder.rpartition("/")[0])
+        for folder in hints.folders_in:
+            if not ignored(folder.rpartition("/")[2]):
+                self._todo.appendleft(folder)
+        by_folder: dict[str, list[tuple[str, bool]]] = {}
+        for path, closed in hints.files.items():
+            parent, _, name = path.rpartition("/")
+            if not ignored(name):
+                by_folder.setdefault(parent, []).append((name, closed))
+        for parent, names in by_folder.items():
+            self._stat_files(parent, names)
+
+    def _stat_files(self, parent: str, names: list[tuple[str, bool]]) -> None:
+        try:
+            with opened_folder(self.folder.path, parent) as descriptor:
+                for name, closed in names:
+                    path = f"{parent}/{name}" if parent else name
+                    seen = stat_file(descriptor, name)
+                    if seen is None:
+                        self._tracker.lost(path)
+                    else:
+                        self._tracker.saw(path, seen, _now(), closed=closed)
+        except OSError as error:
+            if parent and error.errno in _ABSENT | _FORBIDDEN:
+                self._todo.append(parent.rpartition("/")[0])  # the listing above it tells what became of it
+                return
+            raise
+        if (record := self._folders.get(parent)) is not None:
+            record.active_until = time.monotonic() + self._pace.active_seconds
+
+    # the poll
+
+    def _poll(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_poll:
+            self._check_root()
+            if now >= self._next_sweep:
+                self._start_sweep()
+            elif not self._todo:
+                self._round_started, self._round_cost = now, 0.0
+                self._todo.extend(folder for folder, record in self._folders.items() if self._changed(folder, record, now))
+            every = self._pace.watched_seconds if self._wakeups is not None else self._pace.polled_seconds
+            self._next_poll = time.monotonic() + max(every, 20 * self._round_cost)
+        started = time.monotonic()
+        while self._todo and time.monotonic() < started + _SLICE_SECONDS:
+            self.beat = time.monotonic()
+            self._visit(self._todo.popleft())
+        self._round_cost += time.monotonic() - started
+        if self._sweeping and not self._todo:
+            self._end_sweep()
+
+    def _changed(self, folder: str, record: _Folder, now: float) -> bool:
+        if now < record.active_until or self._tracker.awaited_in(folder):
+            return True
+        try:
+            return (self.folder.path / folder).stat(follow_symlinks=not folder).st_mtime_ns != record.mtime_ns
+        except OSError:
+            return True
+
+    def _start_sweep(self) -> None:
+        self._sweeping = True
+        self._round_started, self._round_cost = time.monotonic(), 0.0
+        self._todo.clear()
+        self._todo.append("")
+        self._todo.extend(folder for folder in self._folders if folder)
+
+    def _end_sweep(self) -> None:
+        """After every folder was listed: what the record has in folders that are not there is gone."""
+        self._sweeping = False
+        self._next_sweep = time.monotonic() + max(self._pace.sweep_seconds, 20 * self._round_cost)
+        troubled = [folder for folder, record in self._folders.items() if record.trouble]
+        for folder in self._tracker.folders_known():
+            if folder not in self._folders and not any(folder.startswith(f"{above}/") for above in troubled):
+                self._tracker.lost_folder(folder)
+        self._tell()
+
+    def _visit(self, folder: str) -> None:
+        new = folder not in self._folders
+        try:
+            if new or (self._wakeups is not None and not self._wakeups.watches(folder)):
+                with opened_folder(self.folder.path, folder) as descriptor:
+                    self._add_watch(folder, descriptor)
+            listing = list_folder(self.folder.path, folder)
+        except OSError as error:
+            self._not_listed(folder, error)
+            return
+        now = _now()
+        if folder == "" and not self._believe_root(listing.identity, bool(listing.files or listing.folders)):
+            return
+        before = self._folders.get(folder)
+        # a folder that changed a moment ago may change again within one tick of its file system's clock: then list it anew
+        fresh = abs(now.utc - listing.mtime_ns / 1e9) < 2.0
+        active_until = before.active_until if before is not None else 0.0
+        if before is None or before.mtime_ns != listing.mtime_ns:
+            active_until = now.mono + (self._pace.active_seconds if before is not None or fresh else 0.0)
+        self._folders[folder] = _Folder(-1 if fresh else listing.mtime_ns, active_until)
+        self._tracker.listing(folder, listing.files, now)
+        inside = f"{folder}/" if folder else ""
+        present = {inside + name for name in listing.folders}
+        for gone in [f for f in self._folders if f.rpartition("/")[0] == folder and f and f not in present]:
+            self._forget(gone)
+            self._tracker.lost_folder(gone)
+        self._todo.extendleft(path for path in present if path not in self._folders)
+        for name, target in listing.links:
+            self._tell_link(inside + name, target)
+        if before is not None and before.trouble:
+            self._tell()
+
+    def _not_listed(self, folder: str, error: OSError) -> None:
+        if folder == "":
+            raise error
+        if error.errno in _ABSENT:
+            self._forget(folder)
+            parent = folder.rpartition("/")[0]
+            if parent in self._folders:
+                self._folders[parent].mtime_ns = -1
+            self._tracker.lost_folder(folder)
+            return
+        record = self._folders.setdefault(folder, _Folder(-1, 0.0))
+        record.mtime_ns = -1
+        record.trouble = os.strerror(error.errno or errno.EIO)
+        if not self._sweeping:
+            self._tell()
+
+    def _forget(self, folder: str) -> None:
+        inside = folder + "/"
+        for path in [f for f in self._folders if f == folder or f.startswith(inside)]:
+            del self._folders[path]
+            if self._wakeups is not None:
+                self._wakeups.remove(path)
+
+    # the root
+
+    def _check_root(self) -> None:
+        """Find out whether the root is there and the same as before; if not, begin anew. Raises: OSError when it is not there."""
+        with opened_folder(self.folder.path, "") as descriptor:
+            status = os.fstat(descriptor)
+            if not self._reachable or (status.st_dev, status.st_ino) != self._identity:
+                self._begin((status.st_dev, status.st_ino))
+
+    def _begin(self, identity: tuple[int, int]) -> None:
+        if identity != self._identity:
+            self._held_files = False
+        self._identity = identity
+        self.close()
+        self._folders.clear()
+        self._why_polling = ""
+        polling = self.folder.polling if self.folder.polling is not None else is_remote(self.folder.path)
+        if not polling:
+            try:
+                self._wakeups = Wakeups()
+            except OSError as error:
+                self._why_polling = (
+                    f"The kernel gives no events ({os.strerror(error.errno or 0)}): raise fs.inotify.max_user_instances."
+                )
+        self._tracker.events_reliable_since = time.monotonic() if self._wakeups is not None else None
+        self.state = FolderState.WATCHING if self._wakeups is not None else FolderState.POLLING
+        self._start_sweep()
+
+    def _believe_root(self, identity: tuple[int, int], has_entries: bool) -> bool:
+        """An empty root is believed only where the same folder was seen with something in it, or where nothing is known of it."""
+        if identity != self._identity:
+            self._begin(identity)
+            return False
+        if has_entries:
+            self._held_files = True
+        elif not self._held_files and (count := self._tracker.present):
+            self._set_unreachable(
+                FolderState.UNREACHABLE, f"It is empty, although {count:,} files of it are known. Is the share mounted?"
+            )
+            return False
+        return True
+
+    def _add_watch(self, folder: str, descriptor: int) -> None:
+        if self._wakeups is None:
+            return
+        try:
+            self._wakeups.add(folder, descriptor)
+        except OSError as error:
+            self.close()
+            self.state = FolderState.POLLING
+            self._tracker.events_reliable_since = None
+            self._why_polling = (
+                f"The kernel watches no more folders ({os.strerror(error.errno or 0)}): raise fs.inotify.max_user_watches."
+            )
+
+    def _unreachable(self, error: OSError) -> None:
+        if error.errno in _FORBIDDEN:
+            reason = "This account may not read it. Check owner and mode of the folder and those above it."
+            self._set_unreachable(FolderState.REFUSED, reason)
+        else:
+            what = os.strerror(error.errno or errno.EIO)
+            self._set_unreachable(FolderState.UNREACHABLE, f"It cannot be read: {what}. Is the share mounted?")
+
+    def _set_unreachable(self, state: FolderState, reason: str) -> None:
+        self.close()
+        self._folders.clear()
+        self._todo.clear()
+        self._sweeping = False
+        self._next_poll = time.monotonic() + self._pace.polled_seconds
+        self._next_sweep = 0.0
+        self.state, self.reason = state, reason
+        self._tell()
+
+    # looking into files
+
+    def _look(self) -> None:
+        if not self._reachable:
+            return
+        started = time.monotonic()
+        while time.monotonic() < started + _SLICE_SECONDS:
+            due = self._tracker.due(time.monotonic(), _LOOKS_AT_ONCE)
+            if not due:
+                return
+            for done, path in enumerate(due):
+                place = self._tracker.place_of(path)
+                if place is None:
+                    continue
+                self.beat = time.monotonic()
+                try:
+                    look = look_into(
+                        self.folder.path,
+                        path,
+                        place,
+                        probing=self._tracker.needs_probe(path),
+                        asking=not self._remote,
+                        trust_holes=self._trust_holes,
+                    )
+                except OSError:
+                    self._tracker.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
+                    raise
+                self._tracker.judged(path, look, _now())
+
+    # telling
+
+    def _tell(self) -> None:
+        if self._reachable:
+            troubles = [f"{printable(f)}: {record.trouble}." for f, record in sorted(self._folders.items()) if record.trouble]
+            self.reason = " ".join([self._why_polling, *troubles[:3]]).strip()
+            if len(troubles) > 3:
+                self.reason += f" And {len(troubles) - 3} more folders."
+        if self._told != (self.state, self.reason):
+            self._told = (self.state, self.reason)
+            self._changes.append(FolderChange(instrument=self.folder.name, state=self.state, reason=self.reason, at=time.time()))
+
+    def _tell_link(self, path: str, target: str) -> None:
+        if path not in self._links_told:
+            self._links_told.add(path)
+            self._changes.append(LinkIgnored(instrument=self.folder.name, path=PurePosixPath(path), target=target))
