@@ -1,0 +1,220 @@
+"""From raw frames and their motion to corrected micrographs: every sum from one pass over the frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerelle.core.errors import BadInput
+from passerelle.imaging import fft
+from passerelle.imaging.bands import in_bands
+from passerelle.imaging.defects import plan_repairs
+from passerelle.imaging.dose import DoseFactors, dose_weights, factorise
+from passerelle.imaging.field import MotionField
+from passerelle.imaging.frames import native, require_frames, require_shape
+from passerelle.imaging.interpolation import STEPS, kernel_table, mean_response
+from passerelle.imaging.kernels_shift import TILE_COLUMNS, TILE_ROWS, shift_and_accumulate
+
+_CURVE_POINTS = 512
+_LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide by
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Corrected micrographs, float32 (y, x), in counts of the whole exposure.
+
+    unweighted: sum of all frames. weighted: with dose weights, its noise as strong as that of `unweighted`. even, odd: sums of frames
+    0, 2, 4 … and 1, 3, 5 …; unweighted = even + odd.
+    """
+
+    unweighted: NDArray[np.float32]
+    weighted: NDArray[np.float32] | None = None
+    even: NDArray[np.float32] | None = None
+    odd: NDArray[np.float32] | None = None
+
+
+def correct_movie(
+    frames: NDArray[Any],
+    *,
+    gain: NDArray[np.float32] | None,
+    defects: NDArray[np.bool_] | None,
+    field: MotionField,
+    pixel_size_angstrom: float,
+    voltage_kv: float = 300.0,
+    dose_per_frame: float | None = None,
+    pre_exposure: float = 0.0,
+    weighted: bool = True,
+    half_sums: bool = True,
+    blank: NDArray[np.bool_] | None = None,
+    threads: int = 1,
+) -> Sums:
+    """Apply gain, defects and motion to raw frames (t, y, x) and sum them.
+
+    gain: multipliers (y, x), 0 where there is none (taken as a defect). defects: True = to be replaced. field: the motion, estimated or
+    true. dose_per_frame, pre_exposure: e/Å² on the specimen; without a dose there is no weighted sum. blank: frames to leave out (t,).
+    The interpolation's damping is undone in Fourier space by its exact mean response.
+
+    Raises:
+        BadInput: frames, gain, defects and field do not fit each other.
+    """
+    require_frames(frames)
+    require_shape(gain, frames, "gain")
+    require_shape(defects, frames, "defect map")
+    count, height, width = frames.shape
+    if field.frames != count or (field.height, field.width) != (height, width):
+        raise BadInput(
+            f"The motion is for {field.frames} frames of {field.width} × {field.height} pixels, the movie has {count} of {width} × {height}."
+        )
+    factors = _dose_factors(count, voltage_kv, dose_per_frame, pre_exposure, pixel_size_angstrom) if weighted else None
+    columns = _parity(count) if half_sums else np.ones((count, 1), np.float32)
+    if factors is not None:
+        columns = np.concatenate([columns, factors.frame_factors], axis=1)
+    if blank is not None:
+        columns = np.where(blank[:, None], np.float32(0), columns)
+    sums, histogram = _accumulate(native(frames), gain, defects, field, np.ascontiguousarray(columns, np.float32), threads)
+    return _finish(sums, histogram, (height, width), factors, half_sums, threads)
+
+
+def _parity(count: int) -> NDArray[np.float32]:
+    odd = (np.arange(count) % 2).astype(np.float32)
+    return np.stack([1 - odd, odd], axis=1)
+
+
+def _dose_factors(
+    count: int, voltage_kv: float, dose: float | None, pre_exposure: float, pixel_size_angstrom: float
+) -> DoseFactors | None:
+    if dose is None or not dose > 0:
+        return None
+    # radial frequencies from 0 to the corner of the square, cycles per pixel
+    frequency = np.linspace(0, np.sqrt(0.5), _CURVE_POINTS) / pixel_size_angstrom
+    return factorise(dose_weights(count, frequency, voltage_kv=voltage_kv, dose_per_frame=dose, pre_exposure=pre_exposure))
+
+
+def _accumulate(
+    frames: NDArray[Any],
+    gain: NDArray[np.float32] | None,
+    defects: NDArray[np.bool_] | None,
+    field: MotionField,
+    factors: NDArray[np.float32],
+    threads: int,
+) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
+    count, height, width = frames.shape
+    bad = defects
+    if gain is not None:
+        gain = np.ascontiguousarray(gain, np.float32)
+        unusable = ~(np.isfinite(gain) & (gain > 0))
+        if unusable.any():
+            bad = unusable if bad is None else bad | unusable
+    repairs = plan_repairs(bad, (height, width))
+    whole, fraction = _tile_shifts(field)
+    padded = fft.fast_shape((height, width))
+    sums = np.zeros((factors.shape[1], *padded), np.float32)
+
+    def band(first: int, last: int) -> None:
+        shift_and_accumulate(
+            frames,
+            np.zeros((0, 0), np.float32) if gain is None else gain,
+            repairs.rows,
+            repairs.table,
+            whole[0],
+            whole[1],
+            fraction[0],
+            fraction[1],
+            kernel_table(),
+            factors,
+            sums,
+            first,
+            last,
+        )
+
+    in_bands(band, whole.shape[2], threads)
+    pairs = fraction[0].astype(np.intp) * (STEPS + 1) + fraction[1]
+    used = np.any(factors != 0, axis=1)
+    histogram = np.bincount(pairs[used].ravel(), minlength=(STEPS + 1) ** 2).reshape(STEPS + 1, STEPS + 1)
+    return list(sums), histogram.astype(np.float64)
+
+
+def _tile_shifts(field: MotionField) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return whole pixels and steps of the kernel table, each (2, t, tiles y, tiles x), at the middle of each tile."""
+    y = np.minimum(np.arange(0, field.height, TILE_ROWS) + (TILE_ROWS - 1) / 2, field.height - 1)
+    x = np.minimum(np.arange(0, field.width, TILE_COLUMNS) + (TILE_COLUMNS - 1) / 2, field.width - 1)
+    shifts = np.empty((2, field.frames, len(y), len(x)))
+    for t in range(field.frames):
+        shifts[0, t], shifts[1, t] = field.at(t, y[:, None], x[None, :])
+    # a shift beyond three pictures means nothing; the bound keeps the whole pixels in range
+    limit = 3.0 * max(field.height, field.width)
+    steps = np.rint(np.clip(np.nan_to_num(shifts), -limit, limit) * STEPS).astype(np.int64)
+    return (steps // STEPS).astype(np.int32), (steps % STEPS).astype(np.int32)
+
+
+def _finish(
+    sums: list[NDArray[np.float32]],
+    histogram: NDArray[np.float64],
+    shape: tuple[int, int],
+    factors: DoseFactors | None,
+    half_sums: bool,
+    threads: int,
+) -> Sums:
+    padded = (sums[0].shape[0], sums[0].shape[1])
+    restore = _restoration(histogram, padded)
+
+    def transform(index: int) -> NDArray[np.complex64]:
+        picture = sums[index]
+        sums[index] = np.zeros((0, 0), np.float32)  # its memory is wanted for the spectra
+        _pad(picture, shape)
+        return fft.rfft2(picture, threads)
+
+    def picture(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(fft.irfft2(spectrum, padded, threads)[: shape[0], : shape[1]])
+
+    halves = [transform(i) * restore for i in range(2 if half_sums else 1)]
+    total = halves[0] + halves[1] if half_sums else halves[0]
+    weighted = None
+    if factors is not None:
+        radius = _radius_index(padded)
+        spectrum = total * factors.mean_curve[radius]
+        for r in range(factors.curves.shape[0]):
+            part = transform(len(halves) + r)
+            part *= restore
+            part *= factors.curves[r][radius]
+            spectrum += part
+        del radius
+        weighted = picture(spectrum)
+        del spectrum
+    del restore
+    if not half_sums:
+        return Sums(picture(total), weighted)
+    del total
+    odd = picture(halves.pop())
+    even = picture(halves.pop())
+    return Sums(even + odd, weighted, even, odd)
+
+
+def _pad(picture: NDArray[np.float32], shape: tuple[int, int]) -> None:
+    """Fill the margin beyond `shape` with a ramp between the edges that it joins, so that the transform sees no step."""
+    height, width = shape
+    more_y, more_x = picture.shape[0] - height, picture.shape[1] - width
+    if more_x:
+        ramp = (np.arange(1, more_x + 1, dtype=np.float32) / (more_x + 1))[None, :]
+        picture[:height, width:] = picture[:height, width - 1 : width] * (1 - ramp) + picture[:height, :1] * ramp
+    if more_y:
+        ramp = (np.arange(1, more_y + 1, dtype=np.float32) / (more_y + 1))[:, None]
+        picture[height:] = picture[height - 1 : height] * (1 - ramp) + picture[:1] * ramp
+
+
+def _restoration(histogram: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex64]:
+    damping = mean_response(histogram, shape)
+    power = np.maximum(damping.real**2 + damping.imag**2, np.float32(_LEAST_RESPONSE**2))
+    return np.conj(damping) / power
+
+
+def _radius_index(shape: tuple[int, int]) -> NDArray[np.int16]:
+    """Return for each mode the point of the dose curves that is nearest to its radial frequency."""
+    ky, kx = fft.frequency_axes(shape)
+    scale = (_CURVE_POINTS - 1) / np.sqrt(0.5)
+    radius = np.sqrt(ky[:, None] ** 2 + kx[None, :] ** 2)
+    radius *= np.float32(scale)
+    return np.rint(radius).astype(np.int16)

@@ -1,0 +1,104 @@
+"""Pixels that cannot be trusted: finding them in the mean frame, and good pixels that stand in for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, uniform_filter
+
+_STAND_INS = 4
+_HOT_SIGMA = 8.0
+
+
+def find_hot_pixels(
+    mean_frame: NDArray[Any],
+    *,
+    noise_variance: float,
+    gain: NDArray[np.float32] | None = None,
+    defects: NDArray[np.bool_] | None = None,
+    sigma: float = _HOT_SIGMA,
+) -> NDArray[np.bool_]:
+    """Find pixels that are far brighter or darker than their neighbourhood in the mean of raw frames (y, x); True = bad.
+
+    noise_variance: of a pixel of the mean (FrameStatistics.noise_variance): counts scatter in proportion to their mean, so a
+    variance-stabilising square root (Anscombe 1948) is compared with the mean of 7 × 7 pixels. A drifting specimen has no detail of
+    one pixel, so what stands out is the camera. Pixels known as defects are not reported again.
+    """
+    picture = np.array(mean_frame, np.float32)
+    if gain is not None:
+        picture *= gain
+    known = np.zeros(picture.shape, np.bool_) if defects is None else defects.copy()
+    if gain is not None:
+        known |= ~(gain > 0)
+    known |= ~np.isfinite(picture)
+    picture[known] = 0
+    live = ~known
+    if not live.any() or noise_variance <= 0:
+        return np.zeros(picture.shape, np.bool_)
+    mean = float(picture[live].mean(dtype=np.float64))
+    if mean <= 0:
+        return np.zeros(picture.shape, np.bool_)
+    scale = noise_variance / mean  # counts of one event in the mean
+    stable = 2 * np.sqrt(np.maximum(picture / np.float32(scale) + np.float32(0.375), 0)).astype(np.float32)
+    found = np.zeros(picture.shape, np.bool_)
+    for _ in range(2):  # the second time without the neighbours that are bad themselves
+        share = uniform_filter(live.astype(np.float32), 7, mode="mirror")
+        around = uniform_filter(np.where(live, stable, np.float32(0)), 7, mode="mirror")
+        local = np.divide(around, share, out=np.zeros_like(around), where=share > 0.1)
+        away = np.where(live | found, stable - local, np.float32(0))
+        step = max(1, picture.shape[0] // 512)
+        sample = away[::step][live[::step]]
+        centre = float(np.median(sample)) if sample.size else 0.0
+        spread = max(1.4826 * float(np.median(np.abs(sample - centre))) if sample.size else 1.0, 1.0)
+        found = (np.abs(away - centre) > sigma * spread) & (share > 0.1) & ~known
+        live = ~known & ~found
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Defects by row and the good pixels that replace them. rows: (y + 1,) first defect of each row; table: (n, 1 + 2 · 4) int32,
+    (x, y1, x1 … y4, x4)."""
+
+    rows: NDArray[np.int64]
+    table: NDArray[np.int32]
+
+
+def plan_repairs(defects: NDArray[np.bool_] | None, shape: tuple[int, int]) -> Repairs:
+    """Choose for every defect (y, x) four good pixels near it, to stand in for it frame by frame in turn.
+
+    Counts are copied, not averaged, so that the noise of a repaired pixel is that of its neighbours. Where all pixels are defects,
+    none is replaced.
+    """
+    height = shape[0]
+    empty = Repairs(np.zeros(height + 1, np.int64), np.zeros((0, 1 + 2 * _STAND_INS), np.int32))
+    if defects is None or not defects.any() or defects.all():
+        return empty
+    ys, xs = np.nonzero(defects)
+    offsets = [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4) if (dy, dx) != (0, 0)]
+    offsets.sort(key=lambda o: (o[0] ** 2 + o[1] ** 2, (o[0] * 7 + o[1] * 13) % 5))
+    chosen = np.full((len(ys), _STAND_INS, 2), -1, np.int32)
+    have = np.zeros(len(ys), np.intp)
+    for dy, dx in offsets:
+        open_ = np.flatnonzero(have < _STAND_INS)
+        if not open_.size:
+            break
+        y, x = ys[open_] + dy, xs[open_] + dx
+        ok = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+        ok[ok] = ~defects[y[ok], x[ok]]
+        take = open_[ok]
+        chosen[take, have[take]] = np.stack([y[ok], x[ok]], axis=1)
+        have[take] += 1
+    if (have == 0).any():
+        nearest = np.asarray(distance_transform_edt(defects, return_distances=False, return_indices=True))
+        far = np.flatnonzero(have == 0)
+        chosen[far, 0] = nearest[:, ys[far], xs[far]].T
+        have[far] = 1
+    for slot in range(1, _STAND_INS):
+        missing = np.flatnonzero(have <= slot)
+        chosen[missing, slot] = chosen[missing, slot % np.maximum(have[missing], 1)]
+    table = np.concatenate([xs[:, None].astype(np.int32), chosen.reshape(len(ys), -1)], axis=1)
+    return Repairs(np.searchsorted(ys, np.arange(height + 1)).astype(np.int64), np.ascontiguousarray(table, np.int32))

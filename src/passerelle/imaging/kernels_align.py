@@ -1,0 +1,74 @@
+"""Correlate all frames of a picture at once: one pass over their Fourier modes gives every frame's slope and curvature at its shift."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+_BLOCK = 512  # modes summed in float32 before they are added in float64
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def gather_modes(
+    spectra: NDArray[np.complex64], rows: NDArray[np.int32], columns: NDArray[np.int32], first: int, modes: NDArray[np.float32]
+) -> None:
+    """Copy the chosen modes of half transforms (n, y, x) into modes[m, re/im, first … first + n], frames side by side."""
+    for m in range(len(rows)):
+        for t in range(spectra.shape[0]):
+            value = spectra[t, rows[m], columns[m]]
+            modes[m, 0, first + t] = value.real
+            modes[m, 1, first + t] = value.imag
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def correlate_modes(
+    modes: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    ky: NDArray[np.float32],
+    kx: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    phase_y: NDArray[np.float32],
+    phase_x: NDArray[np.float32],
+    out: NDArray[np.float64],
+) -> None:
+    """Add to out (6, t): correlation of each frame with the sum of the others at the present shifts, its slope along y and x
+    (per radian per cycle), and its curvature yy, xy, xx.
+
+    modes (m, re/im, t); phase_y (rows, re/im, t) and phase_x (columns, re/im, t) turn each frame back by its shift; ky, kx, weights (m,).
+    """
+    count = modes.shape[2]
+    real, imag = np.empty(count, np.float32), np.empty(count, np.float32)
+    part = np.zeros((6, count), np.float32)
+    c0, cy, cx, cyy, cxy, cxx = part[0], part[1], part[2], part[3], part[4], part[5]
+    for m in range(modes.shape[0]):
+        a_re, a_im = phase_y[rows[m], 0], phase_y[rows[m], 1]
+        b_re, b_im = phase_x[columns[m], 0], phase_x[columns[m], 1]
+        x_re, x_im = modes[m, 0], modes[m, 1]
+        sum_re, sum_im = np.float32(0.0), np.float32(0.0)
+        for t in range(count):
+            p_re = a_re[t] * b_re[t] - a_im[t] * b_im[t]
+            p_im = a_re[t] * b_im[t] + a_im[t] * b_re[t]
+            y_re = x_re[t] * p_re - x_im[t] * p_im
+            y_im = x_re[t] * p_im + x_im[t] * p_re
+            real[t], imag[t] = y_re, y_im
+            sum_re += y_re
+            sum_im += y_im
+        w = weights[m]
+        wy, wx = w * ky[m], w * kx[m]
+        wyy, wxy, wxx = wy * ky[m], wy * kx[m], wx * kx[m]
+        for t in range(count):
+            # the frame's own share of the sum would pull it to where it is: the others only
+            match = sum_re * real[t] + sum_im * imag[t] - (real[t] * real[t] + imag[t] * imag[t])
+            slip = sum_im * real[t] - sum_re * imag[t]
+            c0[t] += w * match
+            cy[t] += wy * slip
+            cx[t] += wx * slip
+            cyy[t] -= wyy * match
+            cxy[t] -= wxy * match
+            cxx[t] -= wxx * match
+        if m % _BLOCK == _BLOCK - 1:
+            out += part
+            part[:] = np.float32(0.0)
+    out += part

@@ -1,0 +1,107 @@
+"""The drift of the whole picture, frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerelle.imaging import fft
+from passerelle.imaging.motion_modes import (
+    ModeStack,
+    batches,
+    edge_window,
+    gather,
+    match_frames,
+    mode_grid,
+    transform_frames,
+    whiten,
+)
+from passerelle.imaging.motion_search import coarse_shape, crop, prepare, search_track
+
+_COARSE_ANGSTROM = 24.0
+_UNCLEAR_SIGMA = 4.5
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """track_px (t, 2) as (dy, dx), mean zero. rejected (t,): not found, taken from the neighbours. clarity (t,): height of the peak in
+    standard deviations."""
+
+    track_px: NDArray[np.float64]
+    rejected: NDArray[np.bool_]
+    clarity: NDArray[np.float64]
+
+
+def find_drift(
+    binned: NDArray[np.float32],
+    *,
+    usable: NDArray[np.bool_],
+    binning: int,
+    pixel_size_angstrom: float,
+    bfactor_angstrom2: float,
+    max_drift_px: float,
+    threads: int = 1,
+) -> Drift:
+    """Find the drift of binned frames (t, y, x): pairs of frames first, then every frame against the sum of the others."""
+    count = len(binned)
+    if int(usable.sum()) < 2 or min(binned.shape[1:]) < 16:
+        return Drift(np.zeros((count, 2)), ~usable, np.zeros(count))
+    shape = fft.fast_shape((binned.shape[1], binned.shape[2]))
+    grid = mode_grid(shape, binning, pixel_size_angstrom, bfactor_angstrom2)
+    small = coarse_shape(shape, binning, pixel_size_angstrom, _COARSE_ANGSTROM)
+    window = edge_window((binned.shape[1], binned.shape[2]), 0.06)
+    values = np.empty((len(grid.rows), 2, count), np.float32)
+    coarse = np.empty((count, small[0], small[1] // 2 + 1), np.complex64)
+    for part in batches(count):
+        spectra = transform_frames(binned[part], window, shape, threads)
+        spectra[~usable[part]] = 0
+        coarse[part] = crop(spectra, shape, small)
+        gather(grid, spectra, part.start, values)
+    track, clarity = search_track(prepare(coarse, small, shape, binning), max_drift_px, usable)
+    whiten(grid, values)
+    rejected = ~usable | (clarity < _UNCLEAR_SIGMA)
+    if not (~rejected).any():
+        rejected = ~usable
+    track = refine_track(ModeStack(grid, values), track, ~rejected, bfactor_angstrom2, start_angstrom=0.35 * _COARSE_ANGSTROM)
+    return Drift(track, rejected, clarity)
+
+
+def refine_track(
+    stack: ModeStack, track: NDArray[np.float64], usable: NDArray[np.bool_], bfactor_angstrom2: float, *, start_angstrom: float
+) -> NDArray[np.float64]:
+    """Climb to the best match of every frame with the sum of the others, from a wide peak (start_angstrom) to the B-factor's."""
+    track = track.copy()
+    wide = max(8 * np.pi**2 * start_angstrom**2, bfactor_angstrom2)
+    frames = int(usable.sum())
+    for bfactor in _schedule(wide, bfactor_angstrom2):
+        reach = np.sqrt(bfactor / (8 * np.pi**2))
+        for _ in range(3):
+            match = match_frames(stack, track, bfactor)
+            stiffness = -match.curvature[usable].mean(axis=0) * frames / max(frames - 1, 1)
+            if np.linalg.eigvalsh(stiffness)[0] <= 0:
+                break
+            step = np.linalg.solve(stiffness, match.slope.T).T
+            length = np.hypot(step[:, 0], step[:, 1])
+            pixel = float(stack.grid.ky[-1] ** 2 + stack.grid.kx[-1] ** 2) ** 0.5 / float(stack.grid.radius[-1])
+            step *= np.minimum(1, reach / pixel / np.maximum(length, 1e-9))[:, None]
+            step[~usable] = 0
+            track += step - step[usable].mean(axis=0)
+            if float(length[usable].max()) < 0.01:
+                break
+    return fill_between(track, usable)
+
+
+def fill_between(track: NDArray[np.float64], usable: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give frames that are not usable the place between their neighbours."""
+    known, missing = np.flatnonzero(usable), np.flatnonzero(~usable)
+    if len(known):
+        for axis in range(2):
+            track[missing, axis] = np.interp(missing, known, track[known, axis])
+    return track
+
+
+def _schedule(wide: float, final: float) -> list[float]:
+    steps = max(1, int(np.ceil(np.log(max(wide / max(final, 1.0), 1.0)) / np.log(6.0))))
+    return [float(b) for b in np.geomspace(wide, max(final, 1.0), steps + 1)]

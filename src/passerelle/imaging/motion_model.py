@@ -1,0 +1,125 @@
+"""The smooth model of motion: free drift of the whole picture, frame by frame, plus local motion smooth in space and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import BSpline
+
+_GRID = 17  # control points a side of the field that is handed out
+
+
+def space_terms(y: NDArray[np.float64], x: NDArray[np.float64], degree_y: int, degree_x: int) -> NDArray[np.float64]:
+    """Return the polynomials of places (n,) in -1 … 1 without the constant one: shape (n, terms), total degree ≤ the larger degree."""
+    highest = max(degree_y, degree_x)
+    legendre_y = [np.polynomial.legendre.legval(y, np.eye(i + 1)[i]) for i in range(degree_y + 1)]
+    legendre_x = [np.polynomial.legendre.legval(x, np.eye(i + 1)[i]) for i in range(degree_x + 1)]
+    terms = [legendre_y[i] * legendre_x[j] for i in range(degree_y + 1) for j in range(degree_x + 1) if 0 < i + j <= highest]
+    return np.stack(terms, axis=-1) if terms else np.zeros((*y.shape, 0))
+
+
+def time_terms(frames: int, wanted: int) -> NDArray[np.float64]:
+    """Return splines over the frames, shape (frames, terms): cubic, finer at the start of the exposure, where specimens move most."""
+    terms = max(1, min(wanted, frames))
+    degree = min(3, terms - 1)
+    inner = terms - degree - 1
+    places = (np.arange(1, inner + 1) / (inner + 1)) ** 1.4
+    knots = np.concatenate([np.zeros(degree + 1), places, np.ones(degree + 1)])
+    t = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
+    return np.asarray(BSpline.design_matrix(np.clip(t, 0, 1 - 1e-12), knots, degree).toarray(), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Bases of the model. space (patches, s) at the patch centres, time (frames, k). degree: of the polynomials along y and x."""
+
+    space: NDArray[np.float64]
+    time: NDArray[np.float64]
+    degree: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """drift (frames, 2): of the whole picture; local (s, k, 2): of space × time terms. Pixels of the movie."""
+
+    drift: NDArray[np.float64]
+    local: NDArray[np.float64]
+
+
+def basis_for(
+    centres_px: NDArray[np.float64], patches: tuple[int, int], size: tuple[int, int], frames: int, time_count: int
+) -> Basis:
+    """Choose the bases that `patches` (along y, x) and the number of frames can carry."""
+    y, x = 2 * centres_px[:, 0] / max(size[0] - 1, 1) - 1, 2 * centres_px[:, 1] / max(size[1] - 1, 1) - 1
+    degree = tuple(0 if n < 2 else 1 if n < 3 else 2 if n < 5 else 3 for n in patches)
+    return Basis(space_terms(y, x, degree[0], degree[1]), time_terms(frames, time_count), (degree[0], degree[1]))
+
+
+def model_shifts(basis: Basis, coefficients: Coefficients) -> NDArray[np.float64]:
+    """Return the model at the patch centres, shape (patches, frames, 2), pixels."""
+    local = np.einsum("ps,tk,skc->ptc", basis.space, basis.time, coefficients.local)
+    return coefficients.drift[None] + local
+
+
+def solve_step(
+    basis: Basis,
+    slopes: NDArray[np.float64],
+    stiffness: NDArray[np.float64],
+    trust: NDArray[np.float64],
+    smoothness: float,
+) -> Coefficients:
+    """Return the change of the coefficients that best follows slopes (p, t, 2), given each patch's stiffness (p, 2, 2) and trust (p, t).
+
+    Maximises sum_pt trust (slope · d - d stiffness d / 2), the frames' common shift left free; `smoothness` holds the bend of local
+    motion over time back, relative to what the data say.
+    """
+    patches, frames, _ = slopes.shape
+    space, time = basis.space, basis.time
+    s, k = space.shape[1], time.shape[1]
+    centred = time - time.mean(axis=0)
+    weights = trust[:, :, None, None] * stiffness[:, None]  # (p, t, 2, 2)
+    size = frames + s * k
+    normal = np.zeros((size, 2, size, 2))
+    right = np.zeros((size, 2))
+    index = np.arange(frames)
+    normal[index, :, index, :] = weights.sum(axis=0)
+    right[:frames] = np.einsum("pt,ptc->tc", trust, slopes)
+    if s:
+        cross = np.einsum("ptcd,ps,tk->tcskd", weights, space, centred).reshape(frames, 2, s * k, 2)
+        normal[:frames, :, frames:, :] = cross
+        normal[frames:, :, :frames, :] = cross.transpose(2, 3, 0, 1)
+        inner = np.einsum("ptcd,ps,pu->tcdsu", weights, space, space)
+        both = np.einsum("tcdsu,tk,tl->skculd", inner, centred, centred)
+        bend = np.diff(np.eye(k), 2, axis=0) if k > 2 else np.zeros((0, k))
+        scale = float(np.einsum("skcskc->", both)) / max(2 * s * k, 1)
+        both += (smoothness * scale) * np.einsum("su,kl,cd->skculd", np.eye(s), bend.T @ bend, np.eye(2))
+        normal[frames:, :, frames:, :] = both.reshape(s * k, 2, s * k, 2)
+        right[frames:] = np.einsum("pt,ptc,ps,tk->skc", trust, slopes, space, centred).reshape(s * k, 2)
+    matrix = normal.reshape(2 * size, 2 * size)
+    diagonal = matrix.diagonal().copy()
+    matrix = matrix + np.diag(1e-6 * diagonal + 1e-9 * max(float(diagonal.max(initial=0.0)), 1e-30))
+    solution = np.linalg.solve(matrix, right.ravel()).reshape(size, 2)
+    drift = solution[:frames]
+    return Coefficients(drift - drift.mean(axis=0), solution[frames:].reshape(s, k, 2))
+
+
+def added(a: Coefficients, b: Coefficients) -> Coefficients:
+    return Coefficients(a.drift + b.drift, a.local + b.local)
+
+
+def field_arrays(basis: Basis, coefficients: Coefficients) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return (global_px, local_px) of a MotionField: both zero at the middle frame, the local part's mean over the picture zero."""
+    if basis.space.shape[1] == 0:
+        local = np.zeros((2, len(basis.time), 2, 2))
+    else:
+        side = np.linspace(-1, 1, _GRID)
+        y, x = np.meshgrid(side, side, indexing="ij")
+        terms = space_terms(y.ravel(), x.ravel(), *basis.degree)
+        local = np.einsum("ps,tk,skc->ctp", terms, basis.time, coefficients.local).reshape(2, -1, _GRID, _GRID)
+    middle = len(basis.time) // 2
+    local = local - local[:, middle : middle + 1]
+    mean = local.mean(axis=(2, 3))
+    drift = coefficients.drift + mean.T
+    return drift - drift[middle], (local - mean[:, :, None, None]).astype(np.float32)

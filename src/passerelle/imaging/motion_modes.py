@@ -1,0 +1,140 @@
+"""The Fourier modes of a stack of pictures that tell about motion, sorted by frequency, and their correlation at given shifts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerelle.imaging import fft
+from passerelle.imaging.kernels_align import correlate_modes, gather_modes
+
+_BATCH = 16  # frames transformed at once
+_LEAST_WEIGHT = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ModeGrid:
+    """Which modes of a picture `shape` (binned pixels) are used. ky, kx: cycles per pixel of the movie; radius: cycles per angstrom,
+    ascending. The lines ky = 0 and kx = 0 are left out: there live the rows and columns of a camera's read-out and the picture's edges."""
+
+    shape: fft.Shape
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    ky: NDArray[np.float32]
+    kx: NDArray[np.float32]
+    radius: NDArray[np.float32]
+
+
+def mode_grid(shape: fft.Shape, binning: int, pixel_size_angstrom: float, bfactor_angstrom2: float) -> ModeGrid:
+    """Choose the modes with a weight above 1 % and at least 3 periods in the picture."""
+    ky, kx = fft.frequency_axes(shape)
+    side = min(shape)
+    radius_px = np.hypot(ky[:, None], kx[None, :])
+    radius = radius_px / (binning * pixel_size_angstrom)
+    use = (radius_px * side >= min(3.0, side / 8)) & (radius_px <= 0.5) & (ky[:, None] != 0) & (kx[None, :] > 0)
+    use &= np.exp(-0.25 * bfactor_angstrom2 * radius**2) > _LEAST_WEIGHT
+    rows, columns = np.nonzero(use)
+    order = np.argsort(radius[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    return ModeGrid(
+        shape,
+        rows.astype(np.int32),
+        columns.astype(np.int32),
+        (ky[rows] / binning).astype(np.float32),
+        (kx[columns] / binning).astype(np.float32),
+        radius[rows, columns].astype(np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModeStack:
+    """The modes of all frames of one picture: values (modes, re/im, frames), whitened so that noise has power 1 in each."""
+
+    grid: ModeGrid
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How the frames match the sum of the others at given shifts. value (t,); slope (t, 2) per pixel; curvature (t, 2, 2) per pixel²."""
+
+    value: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+
+
+def edge_window(shape: fft.Shape, share: float) -> NDArray[np.float32]:
+    """Return a window (y, x) that falls to zero over `share` of each side by a cosine."""
+
+    def side(n: int) -> NDArray[np.float32]:
+        place = (np.arange(n) + 0.5) / n
+        edge = np.clip(np.minimum(place, 1 - place) / max(share, 1e-6), 0, 1)
+        return (0.5 - 0.5 * np.cos(np.pi * edge)).astype(np.float32)
+
+    return side(shape[0])[:, None] * side(shape[1])[None, :]
+
+
+def transform_frames(
+    pictures: NDArray[np.float32], window: NDArray[np.float32], shape: fft.Shape, workers: int
+) -> NDArray[np.complex64]:
+    """Return half transforms of pictures (n, y, x) less their means, windowed, padded with zeros to `shape`."""
+    means = pictures.mean(axis=(1, 2), keepdims=True)
+    padded = np.zeros((pictures.shape[0], *shape), np.float32)
+    padded[:, : pictures.shape[1], : pictures.shape[2]] = (pictures - means) * window
+    return fft.rfft2(padded, workers)
+
+
+def whiten(grid: ModeGrid, values: NDArray[np.float32]) -> None:
+    """Scale modes in place so that, ring by ring, the mean power over the frames is 1."""
+    m = values.shape[0]
+    if not m:
+        return
+    power = np.einsum("mct,mct->m", values, values) / values.shape[2]
+    rings = max(1, min(64, m // 50))
+    edges = [m * i // rings for i in range(rings + 1)]  # modes are sorted by radius: rings of equal count
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        mean = float(power[first:last].mean(dtype=np.float64))
+        if mean > 0:
+            values[first:last] *= np.float32(1 / np.sqrt(mean))
+
+
+def batches(count: int) -> list[slice]:
+    """Split frames into batches that are transformed at once."""
+    return [slice(i, min(i + _BATCH, count)) for i in range(0, count, _BATCH)]
+
+
+def gather(grid: ModeGrid, spectra: NDArray[np.complex64], first: int, values: NDArray[np.float32]) -> None:
+    """Copy the modes of `spectra` (n, y, x) into values[:, :, first:first + n]."""
+    gather_modes(spectra, grid.rows, grid.columns, first, values)
+
+
+def match_frames(stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angstrom2: float) -> Match:
+    """Correlate every frame with the sum of the others, the frames moved back by shifts_px (t, 2), in one pass over the modes."""
+    grid = stack.grid
+    weights = np.exp(np.float32(-0.25 * bfactor_angstrom2) * grid.radius**2)
+    used = int(np.searchsorted(-weights, -_LEAST_WEIGHT))
+    out = np.zeros((6, stack.values.shape[2]))
+    ky, kx = fft.frequency_axes(grid.shape)
+    scale = grid.ky[0] / ky[grid.rows[0]] if len(grid.rows) else np.float32(1)
+    correlate_modes(
+        stack.values[:used],
+        grid.rows[:used],
+        grid.columns[:used],
+        grid.ky[:used],
+        grid.kx[:used],
+        weights[:used],
+        _phases(ky * scale, shifts_px[:, 0]),
+        _phases(kx * scale, shifts_px[:, 1]),
+        out,
+    )
+    turn = 2 * np.pi
+    curvature = np.stack([np.stack([out[3], out[4]], -1), np.stack([out[4], out[5]], -1)], -2)
+    return Match(out[0], turn * out[1:3].T, turn**2 * curvature)
+
+
+def _phases(frequency: NDArray[Any], shift_px: NDArray[np.float64]) -> NDArray[np.float32]:
+    angle = 2 * np.pi * np.asarray(frequency, np.float64)[:, None] * shift_px[None, :]
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
