@@ -36,7 +36,7 @@ class MotionRecipe(Section):
         description="The largest drift between any two frames that the search covers, in pixels of the movie.",
     )
     first_frame: int = Field(default=0, ge=0, description="First frame used, counted from 0.")
-    last_frame: int | None = Field(default=None, description="Last frame used; none: to the end.")
+    last_frame: int | None = Field(default=None, description="Last frame used; none: to the end.", examples=[39])
     eer_dose_per_fraction: float = Field(
         default=1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å²."
     )

@@ -19,7 +19,10 @@ _CHUNK = 500  # bound parameters in one IN (…): SQLite's limit was 999 for lon
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the watch says of a file at `at`. path: relative to the instrument's folder, as `paths.to_text` writes it."""
+    """What the watch says of a file at `at`. path: relative to the instrument's folder, as `paths.to_text` writes it.
+
+    generation: counts the contents that were handed on. whole_at: of the moment when it became whole, None if this is no news.
+    """
 
     path: str
     role: str
@@ -29,8 +32,10 @@ class Seen:
     size: int
     mtime_ns: int
     inode: int
+    generation: int
     at: float
     closed_at: float | None = None
+    whole_at: float | None = None
     problem: str | None = None
 
 
@@ -41,19 +46,14 @@ class Change:
     file: File
     before: File | None
 
-    @property
-    def reopened(self) -> bool:
-        """Whether a file that had been whole became another: its movie must be done again."""
-        return self.before is not None and self.file.generation > self.before.generation
-
 
 def record(connection: Connection, session_id: int, seen: Sequence[Seen]) -> list[Change]:
     """Write what the watch says; return those files of which it is news, in order.
 
-    A file that was whole and comes again with another size, time or inode is a new generation of it. A state that may not follow
-    directly passes through GROWING. Saying the same twice changes nothing and writes no event.
+    Of two words about one file the later counts. A state that may not follow directly passed through GROWING while the watch was
+    away. Saying the same twice changes nothing and writes no event.
     """
-    latest = {each.path: each for each in seen}  # of two words about one file in a batch, the later counts
+    latest = {each.path: each for each in seen}
     known = {found.path: found for found in _by_path(connection, session_id, list(latest))}
     new: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -63,9 +63,9 @@ def record(connection: Connection, session_id: int, seen: Sequence[Seen]) -> lis
         if before is not None and _same(before, each):
             continue
         if before is None:
-            new.append(_row(each, None) | {"session_id": session_id, "generation": 0, "seen_at": each.at})
+            new.append(_row(each, None) | {"session_id": session_id, "seen_at": each.at})
         else:
-            changed.append(_row(each, before) | {"b_id": before.id, "generation": _generation(before, each)})
+            changed.append(_row(each, before) | {"b_id": before.id})
         log.append(_event(session_id, each, before))
     if new:
         connection.execute(insert(files), new)
@@ -77,37 +77,65 @@ def record(connection: Connection, session_id: int, seen: Sequence[Seen]) -> lis
     return [Change(found, known.get(found.path)) for found in _by_path(connection, session_id, touched)]
 
 
+def gone(connection: Connection, instrument: str, paths: Sequence[str], *, at: float) -> dict[int, list[Change]]:
+    """Write that files of an instrument were removed or renamed away; return those known, by session id."""
+    by_session: dict[int, list[Seen]] = {}
+    for start in range(0, len(paths), _CHUNK):
+        query = (
+            select(files)
+            .join(sessions, sessions.c.id == files.c.session_id)
+            .where(sessions.c.instrument == instrument, files.c.path.in_(paths[start : start + _CHUNK]))
+            .order_by(files.c.id)
+        )
+        for row in connection.execute(query):
+            file = value(File, row)
+            by_session.setdefault(file.session_id, []).append(
+                Seen(
+                    path=file.path,
+                    role=file.role,
+                    movie_key=file.movie_key,
+                    frame=file.frame,
+                    state=FileState.GONE,
+                    size=file.size,
+                    mtime_ns=file.mtime_ns,
+                    inode=file.inode,
+                    generation=file.generation,
+                    at=at,
+                    problem=file.problem,
+                )
+            )
+    return {session_id: record(connection, session_id, seen) for session_id, seen in by_session.items()}
+
+
 def _same(before: File, each: Seen) -> bool:
-    identity = (before.size, before.mtime_ns, before.inode) == (each.size, each.mtime_ns, each.inode)
-    if before.state is FileState.GROWING and each.state is FileState.GROWING:
+    if (before.state, before.generation) != (each.state, each.generation):
+        return False
+    if each.state is FileState.GROWING:
         return True  # its size matters when it is whole
-    return identity and before.state is each.state
-
-
-def _generation(before: File, each: Seen) -> int:
-    """Count up when what was read of a whole file may no longer be what it holds."""
-    if before.whole_at is None or before.state not in {FileState.WHOLE, FileState.GONE} or each.state is FileState.GONE:
-        return before.generation
-    other = (before.size, before.mtime_ns) != (each.size, each.mtime_ns)
-    return before.generation + (other or each.state is not FileState.WHOLE)
+    same_content = (before.size, before.mtime_ns, before.inode) == (each.size, each.mtime_ns, each.inode)
+    return same_content and before.problem == each.problem
 
 
 def _row(each: Seen, before: File | None) -> dict[str, Any]:
     row = {name: inner for name, inner in asdict(each).items() if name != "at"}
     row["problem"] = None if each.problem is None else storable(each.problem)
-    row["whole_at"] = each.at if each.state is FileState.WHOLE else None if before is None else before.whole_at
-    if each.closed_at is None and before is not None:
-        row["closed_at"] = before.closed_at
+    if before is not None:
+        row["closed_at"] = each.closed_at if each.closed_at is not None else before.closed_at
+        if each.whole_at is None and each.state in {FileState.WHOLE, FileState.GONE}:
+            row["whole_at"] = before.whole_at
     return row
 
 
 def _event(session_id: int, each: Seen, before: File | None) -> dict[str, Any]:
+    kind = f"file_{each.state.value}"
     if before is not None and before.state is not each.state:
         _checked(before.state, each.state)
+    elif before is not None and before.generation == each.generation:
+        kind = "file_touched"
     data = {"path": each.path, "from": None if before is None else before.state.value, "size": each.size}
     if each.problem:
         data["problem"] = each.problem
-    return events.row(f"file_{each.state.value}", at=each.at, session_id=session_id, data=data)
+    return events.row(kind, at=each.at, session_id=session_id, data=data)
 
 
 def _checked(current: FileState, target: FileState) -> None:
@@ -143,16 +171,17 @@ def of_role(connection: Connection, session_id: int, role: str) -> list[File]:
     return [value(File, found) for found in connection.execute(query)]
 
 
-def known(connection: Connection, instrument: str) -> Iterator[tuple[str, FileState, int, int, int]]:
-    """Yield (path, state, size, mtime_ns, inode) of every file of an instrument, for a watch that starts again."""
+def known(connection: Connection, instrument: str) -> Iterator[File]:
+    """Yield every file of an instrument, for a watch that starts again."""
     query = (
-        select(files.c.path, files.c.state, files.c.size, files.c.mtime_ns, files.c.inode)
+        select(files)
         .join(sessions, sessions.c.id == files.c.session_id)
         .where(sessions.c.instrument == instrument)
         .order_by(files.c.id)
+        .execution_options(yield_per=1000)
     )
-    for path, state, size, mtime_ns, inode in connection.execute(query):
-        yield path, FileState(state), size, mtime_ns, inode
+    for found in connection.execute(query):
+        yield value(File, found)
 
 
 def counts(connection: Connection, session_id: int) -> dict[FileState, int]:

@@ -101,6 +101,25 @@ def move_to(
     return get(connection, movie.id)
 
 
+def move_all(
+    connection: Connection, steps: Sequence[tuple[Movie, MovieState, Mapping[str, Any]]], *, at: float, data: Mapping[str, Any]
+) -> None:
+    """Move many movies that were read in this very transaction, change values with each, and write the events.
+
+    Raises:
+        IllegalMove: the table of moves forbids one of them; none is then to be committed.
+    """
+    changes: list[tuple[Movie, Mapping[str, Any]]] = []
+    log: list[dict[str, Any]] = []
+    for movie, target, values in steps:
+        move(movie.state, target, what=f"movie {movie.key}")
+        changes.append((movie, dict(values) | {"state": target}))
+        story = {"from": movie.state.value, "generation": values.get("generation", movie.generation)} | dict(data)
+        log.append(events.row(f"movie_{target.value}", at=at, session_id=movie.session_id, movie_id=movie.id, data=story))
+    change_all(connection, changes)
+    events.add_all(connection, log)
+
+
 def _fit(name: str, inner: Any) -> Any:
     if isinstance(inner, str) and name in {"error", "advice"}:
         return storable(inner)

@@ -1,0 +1,13 @@
+"""The word by which an executor says that a run is over (`pipeline.Ended`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run is over. lost: None when the task returned; else, in words, how its worker was lost."""
+
+    handle: str
+    lost: str | None = None

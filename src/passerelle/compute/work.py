@@ -1,0 +1,53 @@
+"""What a worker does with a task: find the registered function, run it, write its outcome by rename."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from passerelle.core.atomic import write_bytes
+from passerelle.core.errors import BadInput, storage_errors
+
+Task = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def find(registry: str, task: str) -> Task:
+    """Return the function that module `registry` registers under the name `task` in its table TASKS.
+
+    Raises:
+        BadInput: there is none; nothing but registered functions is ever run.
+    """
+    tasks: Mapping[str, Task] = importlib.import_module(registry).TASKS
+    if task not in tasks:
+        raise BadInput(f"{task!r} is not a task of {registry}.")
+    return tasks[task]
+
+
+def perform(registry: str, task: str, spec: str, outcome: str) -> None:
+    """Run a task with its specification in JSON and write what it returns, in JSON, to the file `outcome`.
+
+    Raises:
+        BadInput: no such task.
+        StorageError: the outcome could not be written.
+    """
+    result = find(registry, task)(json.loads(spec))
+    content = json.dumps(result).encode("ascii")
+    with storage_errors(outcome):
+        write_bytes(Path(outcome), content)
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """Return the environment that keeps the numerical libraries of a worker to so many threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return {name: str(threads) for name in names}
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment of a worker: this process's, its import path, and the thread limits."""
+    source = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(dict.fromkeys([source, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]))
+    return os.environ | thread_limits(threads) | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

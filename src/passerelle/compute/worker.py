@@ -1,0 +1,32 @@
+"""A worker process of `compute.pool`: a task a line on standard input, a word a line on standard output, until the pipe closes.
+
+Started as `python -m passerelle.compute.worker REGISTRY PROCESS_ID START_TICKS`. A fault of a task ends the worker with a
+traceback on standard error; the pool tells of it and starts another worker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+from passerelle.compute.deaths import die_with
+from passerelle.compute.work import perform
+
+
+def main(registry: str, process_id: str, ticks: str) -> None:
+    """Serve tasks until the service closes the pipe or dies."""
+    die_with(int(process_id), ticks)
+    replies = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints must not be taken for a reply
+    importlib.import_module(registry)  # warm: the libraries are loaded before the first task comes
+    replies.write(b"ready\n")
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        perform(registry, order["task"], order["spec"], order["outcome"])
+        replies.write(b"ended\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
