@@ -1,10 +1,12 @@
-"""The amplitude spectrum of a micrograph, averaged in two ways: on a square for the eye, and over squared frequency and azimuth for the fit.
+"""The amplitude spectrum of a micrograph, averaged over a square for the eye, and over squared frequency and azimuth for a fit.
 
-One transform of the whole picture instead of many tiles: no frequency is lost to the size of a tile, so the rings of a strong defocus
-stay sharp, and the cross of the picture's edges is so thin that its pixels are simply left out. In squared frequency the rings are
-evenly spaced and every cell holds as many pixels of the transform as any other, hence the same noise.
+One transform of the whole picture instead of many tiles: no frequency is lost to the size of a tile, so the rings of a strong
+defocus stay sharp, and the cross of the picture's edges is so thin that its pixels are simply left out. In squared frequency the
+rings are evenly spaced and every cell holds as many pixels of the transform as any other, hence the same noise.
 """
 
+# scipy and numba declare no types
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import math
@@ -17,6 +19,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from passerelle.core.errors import BadInput
+from passerelle.imaging.fft import fast_shape
 
 ANGLES = 72  # sectors of 2.5° over the half plane
 SQUARED_STEPS = 1024  # cells in squared frequency, from 0 to the edge of the spectrum
@@ -35,14 +38,16 @@ class Spectrum:
     """Mean amplitudes of the transform of one micrograph.
 
     amplitude: (box, box // 2 + 1), in the order of `numpy.fft.rfft2`, the edge of the box at 1 / (2 pixel_size_angstrom).
-    polar: (ANGLES, SQUARED_STEPS) mean amplitude over sectors of angle, from -90° up, counter-clockwise from x, and cells of squared
-    frequency from 0 to `edge_per_angstrom` squared. weight: the number of pixels in each of these cells.
+    polar: (ANGLES, SQUARED_STEPS) mean amplitude over sectors of angle, from -90° up, counter-clockwise from x, and cells of
+    squared frequency from 0 to `edge_per_angstrom` squared. weight: the number of pixels in each of these cells.
+    ring_power: (SQUARED_STEPS,) mean power over the whole ring, the spots of crystals with it, which the others leave out.
     """
 
     amplitude: NDArray[np.float32]
     pixel_size_angstrom: float
     polar: NDArray[np.float32]
     weight: NDArray[np.float32]
+    ring_power: NDArray[np.float32]
     edge_per_angstrom: float
 
     @property
@@ -63,7 +68,7 @@ class Spectrum:
 
 
 def power_spectrum(image: NDArray[Any], box_px: int = 512) -> NDArray[np.float32]:
-    """Return the mean amplitude spectrum of a picture (y, x) up to its Nyquist: float32 (box, box // 2 + 1) in the order of rfft2."""
+    """Return the mean amplitudes of a picture (y, x) up to its Nyquist: float32 (box, box // 2 + 1) in the order of rfft2."""
     return measure_spectrum(image, 1.0, box_px=box_px, finest_pixel_angstrom=0.0).amplitude
 
 
@@ -77,33 +82,38 @@ def measure_spectrum(
 ) -> Spectrum:
     """Measure the spectrum of a micrograph (y, x) of any real type.
 
-    The box ends at Nyquist, or at that of `finest_pixel_angstrom` where the pixels are finer. It shrinks to what a small picture resolves.
+    The box ends at Nyquist, or at that of `finest_pixel_angstrom` where the pixels are finer; it shrinks to what a small picture
+    resolves.
 
     Raises:
         BadInput: the picture is not a plane of at least 64 × 64 pixels, is flat, or holds no numbers.
     """
     if image.ndim != 2 or min(image.shape) < _SMALLEST_PX:
-        raise BadInput(f"a picture of shape {image.shape} was given; expected (y, x) of at least {_SMALLEST_PX} × {_SMALLEST_PX} pixels.")
+        raise BadInput(
+            f"a picture of shape {image.shape} was given; expected (y, x) of at least {_SMALLEST_PX} × {_SMALLEST_PX} pixels."
+        )
     if box_px < 32 or box_px % 2:
         raise BadInput(f"a box of {box_px} pixels was asked for; expected an even number from 32.")
     pixel = max(pixel_size_angstrom, finest_pixel_angstrom)
     # each cell of the box should hold a pixel or more of the transform
     box_px = min(box_px, int(min(image.shape) * pixel_size_angstrom / pixel) // 2 * 2)
-    height, width = (scipy.fft.next_fast_len(n, real=True) for n in image.shape)
+    height, width = fast_shape((image.shape[0], image.shape[1]))
     prepared = np.zeros((height, width), np.float32)
     _prepare(image, prepared)
-    keep = min(width // 2 + 1, int(math.ceil(width * pixel_size_angstrom / (2.0 * pixel))) + 1)
-    rows = scipy.fft.rfft(prepared, axis=1, workers=threads)[:, :keep]
-    transform = scipy.fft.fft(np.ascontiguousarray(rows), axis=0, overwrite_x=True, workers=threads)
+    keep = min(width // 2 + 1, math.ceil(width * pixel_size_angstrom / (2.0 * pixel)) + 1)
+    # columns beyond the edge are dropped before they cost a transform
+    rows = np.asarray(scipy.fft.rfft(prepared, axis=1, workers=threads), np.complex64)[:, :keep]
+    transform = np.asarray(scipy.fft.fft(np.ascontiguousarray(rows), axis=0, overwrite_x=True, workers=threads))
     edge = 0.5 / pixel
     radial = _radial_amplitude(transform, width, pixel_size_angstrom, edge, _RADIAL_BINS)
     sums = _bin(transform, width, pixel_size_angstrom, edge, box_px, ANGLES, SQUARED_STEPS, radial)
-    box_sum, box_count, polar_sum, weight = sums
+    box_sum, box_count, polar_sum, weight, ring_power = sums
     return Spectrum(
         amplitude=_fill(box_sum, box_count),
         pixel_size_angstrom=pixel,
         polar=(polar_sum / np.maximum(weight, 1.0)).astype(np.float32),
         weight=weight,
+        ring_power=ring_power,
         edge_per_angstrom=edge,
     )
 
@@ -138,8 +148,8 @@ def _edge_taper(length: int) -> NDArray[np.float32]:
 
 
 def _fill(total: NDArray[np.float32], count: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return total / count; cells without a pixel (the cross on the axes) take the mean of their neighbours in a ring of 5 × 5."""
-    mean = total / np.maximum(count, 1.0)
+    """Return total / count; cells without a pixel (the cross on the axes) take the mean of their 7 × 7 neighbours."""
+    mean = (total / np.maximum(count, 1.0)).astype(np.float32)
     empty = count == 0
     if not empty.any():
         return mean
@@ -214,6 +224,8 @@ def _bin(
     box_count = np.zeros((box, box // 2 + 1), np.float32)
     polar_sum = np.zeros((angles, steps), np.float32)
     polar_count = np.zeros((angles, steps), np.float32)
+    ring_sum = np.zeros(steps, np.float64)
+    ring_count = np.zeros(steps, np.float64)
     half = angles // 2
     tangents = np.empty(half, np.float64)
     for k in range(half):
@@ -228,7 +240,7 @@ def _bin(
         sy = ky * fy
         if abs(sy) > edge * 1.0001:
             continue
-        row = int(math.floor(sy * to_box + 0.5))
+        row = math.floor(sy * to_box + 0.5)
         if row < 0:
             row += box
         elif row >= box:
@@ -247,15 +259,19 @@ def _bin(
                 continue
             squared = sx * sx + sy * sy
             value = transform[y, x]
-            amplitude = math.sqrt(value.real * value.real + value.imag * value.imag)
+            power = value.real * value.real + value.imag * value.imag
+            amplitude = math.sqrt(power)
+            step = int(squared * to_step)
+            if step < steps:
+                ring_sum[step] += power
+                ring_count[step] += 1.0
             ring = int(squared * to_radial)
             if amplitude > _SPOT_RATIO * radial[min(ring, radial.size - 1)]:
                 continue
             box_sum[row, column] += amplitude
             box_count[row, column] += 1.0
-            step = int(squared * to_step)
             if step < steps:
                 angle = half + sector if ky > 0 else half - 1 - sector
                 polar_sum[angle, step] += amplitude
                 polar_count[angle, step] += 1.0
-    return box_sum, box_count, polar_sum, polar_count
+    return box_sum, box_count, polar_sum, polar_count, (ring_sum / np.maximum(ring_count, 1.0)).astype(np.float32)
