@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 class Metadata(BaseModel):
     """Values of one exposure; None is "not said". Frozen; JSON in and out.
 
-    Stage in micrometres; beam shift in the program's own units (EPU's are none, SerialEM's micrometres); applied defocus positive for underfocus, in angstrom, as CTF
-    programs count it.
+    Stage in micrometres; beam shift in the program's own units (EPU's has none, SerialEM's is micrometres). Applied defocus
+    positive for underfocus, in angstrom, as CTF programs count it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

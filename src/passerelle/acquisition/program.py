@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from passerelle.acquisition.metadata import Metadata
 
@@ -45,8 +45,7 @@ class Place:
 class AcquisitionProgram(Protocol):
     """Knowledge of one acquisition program's names and sidecar files."""
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
 
     def place(self, path: PurePosixPath) -> Place | None:
         """Say what `path` (relative to the instrument's folder) means; None if this program would not write it."""
