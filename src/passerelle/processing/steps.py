@@ -16,13 +16,15 @@ from passerelle.core.digest import fingerprint
 from passerelle.formats import write_mrc
 from passerelle.imaging.contamination import contamination_percent
 from passerelle.imaging.correct import correct_movie
-from passerelle.imaging.ctf_fit import CtfOptions, fit_ctf
+from passerelle.imaging.ctf_fit import CtfOptions, finest_pixel, fit_ctf
 from passerelle.imaging.ctf_model import Optics
 from passerelle.imaging.ctf_picture import spectrum_picture
 from passerelle.imaging.defects import find_hot_pixels
 from passerelle.imaging.gain import better_orientation, rank_orientations, residual_gain
 from passerelle.imaging.ice import ice_ring_score
-from passerelle.imaging.motion import MotionOptions, estimate_motion, motion_summary
+from passerelle.imaging.motion import MotionOptions, estimate_motion
+from passerelle.imaging.motion_numbers import summarise_motion
+from passerelle.imaging.spectrum import measure_spectrum
 from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, shrink, to_grey
 from passerelle.processing.workspace import Workspace
 
@@ -162,6 +164,7 @@ def _motion(work: Workspace) -> Result:
         patches=(recipe.patches_y, recipe.patches_x),
         bfactor_angstrom2=recipe.bfactor_angstrom2,
         max_drift_px=recipe.max_drift_px,
+        hot_pixels=False,  # the gain step has found them
     )
     estimate = estimate_motion(
         work.frames,
@@ -169,6 +172,7 @@ def _motion(work: Workspace) -> Result:
         defects=bad,
         pixel_size_angstrom=work.pixel_size_angstrom,
         options=options,
+        statistics=work.statistics,
         threads=work.task.threads,
     )
     motion = estimate.field
@@ -176,8 +180,27 @@ def _motion(work: Workspace) -> Result:
     np.savez_compressed(
         stream, global_px=motion.global_px, local_px=motion.local_px, size=np.array([motion.height, motion.width])
     )
-    summary = motion_summary(motion, pixel_size_angstrom=work.pixel_size_angstrom, dose_per_frame=work.dose_per_frame)
-    result = Result(values=summary, warnings=list(estimate.warnings))
+    summary = summarise_motion(
+        motion,
+        pixel_size_angstrom=work.pixel_size_angstrom,
+        dose_per_frame=work.dose_per_frame,
+        pre_exposure=work.pre_exposure,
+    )
+    lost = int(estimate.frame_rejected.sum())
+    result = Result(
+        {
+            "total_motion_angstrom": summary.total_angstrom,
+            "early_motion_angstrom": summary.early_angstrom,
+            "late_motion_angstrom": summary.late_angstrom,
+            "max_frame_motion_angstrom": summary.largest_step_angstrom,
+            "local_motion_px": summary.local_rms_px,
+            "motion_residual_px": estimate.residual_px,
+            "patches_rejected": int(estimate.patch_rejected.sum()),
+            "frames_rejected": lost,
+        }
+    )
+    if lost:
+        result.warnings.append(f"The drift of {lost} of {motion.frames} frames could not be measured and is their neighbours'.")
     result.outputs["motion"] = work.records.write("motion.npz", stream.getvalue())
     curves = {
         "drift": {
@@ -213,7 +236,6 @@ def _sums_depends(work: Workspace) -> dict[str, Any]:
 def _sums(work: Workspace) -> Result:
     recipe = work.task.recipe.dose
     dose = work.dose_per_frame
-    skipped = work.task.recipe.motion.first_frame * (dose or 0.0)
     bad, blank = _unusable(work)
     sums = correct_movie(
         work.frames,
@@ -224,7 +246,7 @@ def _sums(work: Workspace) -> Result:
         pixel_size_angstrom=work.pixel_size_angstrom,
         voltage_kv=work.voltage_kv,
         dose_per_frame=dose,
-        pre_exposure=recipe.pre_exposure_e_per_angstrom2 + skipped,
+        pre_exposure=work.pre_exposure,
         weighted=recipe.weighted and bool(dose),
         half_sums=recipe.half_sums and work.frames.shape[0] > 1,
         threads=work.task.threads,
@@ -270,10 +292,18 @@ def _ctf(work: Workspace) -> Result:
         resolution_high_angstrom=recipe.resolution_high_angstrom,
         defocus_min_angstrom=recipe.defocus_min_angstrom,
         defocus_max_angstrom=recipe.defocus_max_angstrom,
-        fit_phase_shift=recipe.phase_shift or bool(work.task.metadata.get("phase_plate")),
+        phase_shift=recipe.phase_shift or bool(work.task.metadata.get("phase_plate")),
     )
     micrograph = work.image("micrograph")
-    fit = fit_ctf(micrograph, optics, options)
+    threads = work.task.threads
+    spectrum = measure_spectrum(
+        micrograph,
+        work.pixel_size_angstrom,
+        box_px=options.box_px,
+        threads=threads,
+        finest_pixel_angstrom=finest_pixel(options),
+    )
+    fit = fit_ctf(spectrum, optics, options, threads=threads)
     result = Result(warnings=warnings)
     result.values = {
         "defocus_u_angstrom": fit.defocus_u_angstrom,
@@ -284,13 +314,13 @@ def _ctf(work: Workspace) -> Result:
         "ctf_score": fit.score,
         "ctf_resolution_angstrom": fit.resolution_angstrom,
     }
-    if options.fit_phase_shift:
+    if options.phase_shift:
         result.values["phase_shift_deg"] = fit.phase_shift_deg
-    ice = ice_ring_score(micrograph, work.pixel_size_angstrom)
+    ice = ice_ring_score(micrograph, work.pixel_size_angstrom, threads=threads)
     if ice is not None:
         result.values["ice_ring_score"] = ice
     result.values["contamination_percent"] = contamination_percent(micrograph, work.pixel_size_angstrom)
-    result.outputs["spectrum"] = work.records.write("spectrum.png", as_png(spectrum_picture(fit)))
+    result.outputs["spectrum"] = work.records.write("spectrum.png", as_png(spectrum_picture(spectrum, fit)))
     curves = {
         "spacing_per_angstrom": _rounded(fit.spacing_per_angstrom, 6),
         "spectrum": _rounded(fit.spectrum),

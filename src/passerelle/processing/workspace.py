@@ -75,6 +75,12 @@ class Workspace:
         total = self.value("dose_e_per_angstrom2")
         return total / frames if total is not None and frames else None
 
+    @property
+    def pre_exposure(self) -> float:
+        """Dose on the specimen before the first frame in use, e/Å²."""
+        recipe = self.task.recipe
+        return recipe.dose.pre_exposure_e_per_angstrom2 + recipe.motion.first_frame * (self.dose_per_frame or 0.0)
+
     # -- the movie -----------------------------------------------------------------------------------------------
 
     @property
