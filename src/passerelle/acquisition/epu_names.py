@@ -28,7 +28,7 @@ _EXPECTS = frozenset({Role.MOVIE_METADATA})
 
 
 def place(path: PurePosixPath) -> Place | None:
-    """Say what a path means to EPU; None where neither its name nor its folders are EPU's."""
+    """Say what a path means to EPU; None where neither its name nor its folders are EPU's, nor is it a gain reference."""
     name = path.name
     session = session_root(path)
     if is_temporary(name):
@@ -45,9 +45,17 @@ def place(path: PurePosixPath) -> Place | None:
     if name.lower() in {"screeningsession.dm", "sample.dm"} or (_ATLAS_FILE.fullmatch(name) and _near_atlas(path)):
         return Place(atlas_root(path), Role.ATLAS)
     reference = reference_role(name)
-    if reference is not None and (_inside_session(path) or "eer_gainreference" in name.lower()):
+    if reference is not None:
         return Place(session, reference)
     return Place(session, Role.OTHER) if _inside_session(path) else None
+
+
+def bears_mark(path: PurePosixPath) -> bool:
+    """Whether the name or a folder is EPU's alone; a gain reference of any name also lies beside other programs' movies."""
+    place_here = place(path)
+    if place_here is None:
+        return False
+    return place_here.role not in {Role.GAIN, Role.DEFECTS} or _inside_session(path) or "eer_gainreference" in path.name.lower()
 
 
 def _exposure_place(session: PurePosixPath, name: re.Match[str]) -> Place:

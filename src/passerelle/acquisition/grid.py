@@ -1,8 +1,8 @@
 """The geometry of a grid: atlas picture -> squares -> holes -> exposures, as frozen values, and how they are put on one map.
 
-Where EPU wrote the pixel of a thing (Atlas.dm: nodes; GridSquare_<id>.dm: foil holes) that is taken. Else a stage position is put
-into a picture by the picture's own transformation, which is good to a few per cent of the distance from its centre: on a real
-square of 570 holes the worst is off by 51 of 2880 px. Pixels count from the picture's top left corner, y downwards, as browsers draw.
+Where EPU wrote the pixel of a thing (Atlas.dm: nodes; GridSquare_<id>.dm: foil holes) that is taken. Else a stage position is
+put into a picture by the picture's own transformation, which is good to a few per cent of the distance from its centre: on a
+real square of 570 holes the worst is off by 51 of 2880 px. Pixels count from the picture's top left corner, y downwards.
 """
 
 from __future__ import annotations

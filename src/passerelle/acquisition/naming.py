@@ -18,6 +18,7 @@ _TEMPORARY_SUFFIXES = frozenset({".tmp", ".part", ".partial", ".filepart", ".crd
 _GAIN = re.compile(
     r"(^|[^a-z])gain($|[^a-z])|gain[ _.-]?ref|^(count|super)ref([^a-z]|$)|[^a-z](count|super)ref([^a-z]|$)", re.IGNORECASE
 )
+_NO_GAIN = re.compile(r"(no|non|not|un|without)[ _.-]?gain|gain[ _.-]?(corr|norm|applied)", re.IGNORECASE)
 _DARK = re.compile(r"(^|[^a-z])dark[ _.-]?ref|(^|[^a-z])dark$", re.IGNORECASE)
 _DEFECTS = re.compile(r"(^|[^a-z])defects?($|[^a-z])|defect_?(map|file)|(^|[^a-z])hot_?pixels?($|[^a-z])", re.IGNORECASE)
 _FRAME_FOLDER = re.compile(
@@ -40,7 +41,8 @@ def reference_role(name: str) -> Role | None:
         return Role.DEFECTS
     if suffix in _GAIN_SUFFIXES and _DARK.search(stem):
         return Role.OTHER
-    if suffix in _GAIN_SUFFIXES and _GAIN.search(stem):
+    # a name that says whether the gain was applied is a movie's
+    if suffix in _GAIN_SUFFIXES and _GAIN.search(stem) and not _NO_GAIN.search(stem):
         return Role.GAIN
     return None
 

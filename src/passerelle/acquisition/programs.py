@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 from pathlib import PurePosixPath
 from typing import ClassVar
 
+from passerelle.acquisition import epu_names
 from passerelle.acquisition.digital_micrograph import DigitalMicrograph
 from passerelle.acquisition.epu import Epu
 from passerelle.acquisition.falcon import Falcon, frame_of
@@ -75,7 +76,7 @@ def identify(paths: Iterable[PurePosixPath]) -> AcquisitionProgram:
 
 def mark(path: PurePosixPath) -> str | None:
     """Return the program whose mark the name of a file bears, None where several programs could have written it."""
-    if PROGRAMS["epu"].place(path) is not None:
+    if epu_names.bears_mark(path):
         return "epu"
     suffix = path.suffix.lower()
     if suffix == ".mdoc" or path.name.startswith(("SuperRef_", "CountRef_", "defects_")):
