@@ -24,8 +24,8 @@ def simulate_session(
 ) -> int:
     """Run the microscopes of a plan, by default the demo's Falcon and K2, until they are done or `stop` is set.
 
-    plan_file: a TOML file with a table `[[instruments]]` a microscope; it decides alone, the options after it are for the demo's plan.
-    movies: of each instrument. Returns how many movies were written.
+    plan_file: a TOML file with a table `[[instruments]]` a microscope; it decides alone; the options after it are for the
+    demo's plan. movies: of each instrument. Returns how many movies were written.
 
     Raises:
         BadConfiguration: the plan has an unknown key or an impossible value. StorageError: a file could not be written.

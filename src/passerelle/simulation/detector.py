@@ -8,49 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.core.errors import BadInput
+from passerelle.imaging.gain import orient
 from passerelle.simulation.electrons import EFFICIENCY_ONE
 
-# name -> what is done to an upright gain so that the reader must undo it; the eight ways a gain file may lie
-_TURNS: dict[str, str] = {
-    "as_written": "as_written",
-    "rotate_90": "rotate_270",
-    "rotate_180": "rotate_180",
-    "rotate_270": "rotate_90",
-    "flip_x": "flip_x",
-    "flip_y": "flip_y",
-    "transpose": "transpose",
-    "antitranspose": "antitranspose",
-}
-TURNS = tuple(_TURNS)
+_INVERSE = {"rotate_90": "rotate_270", "rotate_270": "rotate_90"}  # every other orientation undoes itself
 
 
-def turn(image: NDArray[Any], name: str) -> NDArray[Any]:
-    """Turn a picture (row 0 at the bottom): rotations counter-clockwise as seen, flip_x mirrors left-right, flip_y up-down."""
-    if name == "as_written":
-        return image
-    if name == "rotate_90":  # with row 0 at the bottom, numpy's rot90 (for row 0 at the top) turns the other way
-        return np.rot90(image, -1)
-    if name == "rotate_180":
-        return image[::-1, ::-1]
-    if name == "rotate_270":
-        return np.rot90(image, 1)
-    if name == "flip_x":
-        return image[:, ::-1]
-    if name == "flip_y":
-        return image[::-1]
-    if name == "transpose":
-        return image.T
-    if name == "antitranspose":
-        return image[::-1, ::-1].T
-    raise BadInput(f"`{name}` is not an orientation; expected one of {', '.join(TURNS)}.")
+def unturn(gain: NDArray[Any], name: str) -> NDArray[Any]:
+    """Undo `imaging.gain.orient`: return the gain file that must be turned by `name` to fit.
 
-
-def unturn(image: NDArray[Any], name: str) -> NDArray[Any]:
-    """Undo `turn`: `turn(unturn(image, name), name)` is `image`."""
-    if name not in _TURNS:
-        raise BadInput(f"`{name}` is not an orientation; expected one of {', '.join(TURNS)}.")
-    return turn(image, _TURNS[name])
+    Raises:
+        BadInput: no such orientation.
+    """
+    return orient(gain, _INVERSE.get(name, name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,14 +66,14 @@ class EpuLayout:
         atlas = PurePosixPath("atlas") / f"Supervisor_{_stamp(at)}_Atlas" / "Sample0" / "Atlas"
         seen_as = "Z:\\" + str(atlas / "Atlas.dm").replace("/", "\\")
         picture = ImageXml(at, ATLAS_PX, ATLAS_PX, ATLAS_METRE_PER_PX, 1.0, -0.001, 135, (0.0, 0.0, 7e-5), beam_diameter=9e-4)
-        gain = np.ascontiguousarray(unturn(self._detector.gain, self._orientation))
+        gain = unturn(self._detector.gain, self._orientation)
         session = session_xml(self._session, self._grid, at, _FORMAT[self._kind], seen_as, self._defocus * 1e-6)
         products = [
             file_of(atlas / f"{stem}.jpg", draw_atlas(self._grid)),
             file_of(atlas / f"{stem}.xml", image_xml(picture)),
             file_of(atlas / "Atlas.dm", atlas_xml(self._grid, stem, at, str(atlas.parent))),
             file_of(self._root / "EpuSession.dm", session),
-            Product(self._root / f"GainReference_{_stamp(at)}.mrc", image_writer(gain, self._pixel), large=True),
+            Product(self._root / "Images-Disc1" / f"{_stamp(at)}_GainReference.mrc", image_writer(gain, self._pixel), large=True),
         ]
         products += [self._square_file(square, "") for square in self._grid.squares if not square.holes]
         return products

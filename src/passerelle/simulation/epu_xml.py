@@ -89,8 +89,8 @@ def image_xml(image: ImageXml) -> str:
         f"<uniqueID>{_guid(image.at, image.pixel_size)}</uniqueID>"
         f'<CustomData xmlns:a="{_ARRAYS}">{"".join(_key_value(*item) for item in custom)}</CustomData>'
         '<IntensityScale i:nil="true"/>'
-        f'<ReferenceTransformation><matrix xmlns:a="{_MEDIA}"><a:_m11>{image.pixel_size!r}</a:_m11><a:_m12>0</a:_m12><a:_m21>0'
-        f"</a:_m21><a:_m22>{-image.pixel_size!r}</a:_m22><a:_offsetX>0</a:_offsetX><a:_offsetY>0</a:_offsetY>"
+        f'<ReferenceTransformation><matrix xmlns:a="{_MEDIA}"><a:_m11>{-image.pixel_size!r}</a:_m11><a:_m12>0</a:_m12><a:_m21>0'
+        f"</a:_m21><a:_m22>{image.pixel_size!r}</a:_m22><a:_offsetX>0</a:_offsetX><a:_offsetY>0</a:_offsetY>"
         f"<a:_padding>0</a:_padding>"
         f"<a:_type>TRANSFORM_IS_UNKNOWN</a:_type></matrix>{unit}</ReferenceTransformation>"
         f"<SpatialScale><offset><x>{zero}</x><y>{zero}</y></offset><pixelSize><x>{pixel}</x><y>{pixel}</y></pixelSize>"

@@ -7,7 +7,6 @@ import time
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.simulation.detector import Detector, unturn
@@ -39,7 +38,7 @@ class SerialemLayout:
         self._defects_name = "defects_GainRef_x1.m0.txt"
 
     def opening(self, at: float) -> list[Product]:
-        gain = np.ascontiguousarray(unturn(self._detector.gain, self._orientation))
+        gain = unturn(self._detector.gain, self._orientation)
         return [
             Product(self._root / "frames" / self._gain_name, image_writer(gain, self._pixel), large=True),
             file_of(self._root / "frames" / self._defects_name, defects_text(self._detector, self._camera)),
@@ -59,12 +58,12 @@ class SerialemLayout:
         return [movie, mdoc]
 
     def _mdoc(self, shot: Shot, name: str) -> str:
-        clock = time.gmtime(shot.at)
+        date = time.strftime("%d-%b-%y  %H:%M:%S", time.gmtime(shot.at))
         camera, specimen = self._camera, shot.specimen
         per_pixel = specimen.dose_e_per_angstrom2 * specimen.pixel_size_angstrom**2
         column, row = shot.number % 7 - 3, shot.number // 7 % 7 - 3
         lines = [
-            f"T = SerialEM: Simulated Krios          {time.strftime('%d-%b-%y  %H:%M:%S', clock)}    ",
+            f"T = SerialEM: Simulated_Krios Camera -> 0:Ceta 1:K2-Summit          {date}    ",
             f"Voltage = {specimen.voltage_kv:g}",
             "",
             "[FrameSet = 0]",
@@ -95,7 +94,7 @@ class SerialemLayout:
             f"SubFramePath = X:\\{self._session}\\frames\\{name}",
             f"NumSubFrames = {shot.frames}",
             f"FrameDosesAndNumber = {shot.dose_per_frame:.5f} {shot.frames}",
-            f"DateTime = {time.strftime('%d-%b-%y  %H:%M:%S', clock)}",
+            f"DateTime = {date}",
             "FilterSlitAndLoss = 20 0",
             f"UncroppedSize = {-camera.width} {-camera.height}",
         ]
@@ -104,7 +103,7 @@ class SerialemLayout:
 
 def defects_text(detector: Detector, camera: Camera) -> str:
     """Return the camera's list of defects as SerialEM writes it; rows are counted from the top."""
-    lines = [f"CameraSizeX {camera.width}", f"CameraSizeY {camera.height}", "RotationFlip 0", "WasScaled 0", "K2Type 1"]
+    lines = [f"CameraSizeX {camera.width}", f"CameraSizeY {camera.height}", "RotationAndFlip 0", "WasScaled 0", "K2Type 1"]
     if detector.dead_columns:
         lines.append("BadColumns " + " ".join(str(c) for c in detector.dead_columns))
     listed = detector.listed[detector.hot_rows, detector.hot_columns]
