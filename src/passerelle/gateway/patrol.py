@@ -69,7 +69,8 @@ class Patrol:
         self.reason = "not looked at yet"
         self.beat = time.monotonic()
         self._rules, self._pace = rules, pace
-        self._remote = is_remote(folder.path)
+        # who says that events cannot be had means that others write here: then nothing but the files themselves is believed
+        self._remote = folder.polling if folder.polling is not None else is_remote(folder.path)
         self._trust_holes = not self._remote and mount_kind(folder.path) in _HOLES_MEAN_UNWRITTEN
         self._tracker = Tracker(folder, rules, known, trust_inodes=not self._remote, same_clock=not self._remote, now=_now())
         self._wakeups: Wakeups | None = None

@@ -120,7 +120,20 @@ def _compare_frames(descriptor: int, header: MovieHeader, start: int, frame_byte
             empty += 1
         elif not all(looked_at) and header.frames > 1:
             return Incomplete(f"Frame {k + 1} is filled in part only.")
+    if not empty and header.frames > 2 and _tail_is_torn(descriptor, header.frames, frames, start, frame_bytes, block):
+        return Incomplete("Its last frame is not filled to its end.")
     return Whole(header, doubt=f"{empty} of its frames are empty." if empty else "")
+
+
+def _tail_is_torn(descriptor: int, count: int, frames: list[int], start: int, frame_bytes: int, block: int) -> bool:
+    """Say whether the last frame ends with many more zeros than any other: the last few bytes of a file filled in place lack."""
+
+    def zeros_at_end(frame: int) -> int:
+        tail = os.pread(descriptor, block, start + (frame + 1) * frame_bytes - block)
+        return len(tail) - len(tail.rstrip(b"\0"))
+
+    last = zeros_at_end(count - 1)
+    return last >= 64 and last > 16 + 8 * max(zeros_at_end(k) for k in frames[:-1])
 
 
 def _spread(count: int, wanted: int) -> list[int]:

@@ -151,7 +151,7 @@ def _seen(status: os.stat_result) -> Seen:
 
 
 def _leads_out(root: Path, folder: str, name: str, descriptor: int) -> str | None:
-    """Return the target of a link if it lies outside `root`. One that leads inside is ignored, too: its target is found anyway."""
+    """Return the target of a link if it lies outside `root`. One that leads inside is ignored, too: its target is found."""
     try:
         target = os.readlink(name, dir_fd=descriptor)
     except OSError:
