@@ -63,10 +63,10 @@ def make_movie(folder: Path, name: str, *, frames: int, size: tuple[int, int] | 
     rng = np.random.default_rng(seed)
     gain = np.clip(rng.normal(1, 0.03, (height, width)), 0.8, 1.2).astype(np.float32)
     response = np.round(EFFICIENCY_ONE / gain).astype(np.uint16)
-    stack = deal(electrons, truth, seed=seed, efficiency=response)
+    stack = deal(electrons, truth, seed=seed, efficiency=response, ceiling=127)
     path = folder / f"{name}.{'mrcs' if kind == 'mrc' else 'tif'}"
     if kind == "mrc":
-        write_mrc_stack(path, stack, specimen.pixel_size_angstrom)
+        write_mrc_stack(path, stack.view(np.int8), specimen.pixel_size_angstrom, "int8")  # as a K2 writes; no count beyond 127
     else:
         write_tiff_movie(path, stack, specimen.pixel_size_angstrom)
     gain_path = folder / f"{name}-gain.mrc"
@@ -153,7 +153,7 @@ def first_frames(movie: Movie, count: int, folder: Path) -> Movie:
         if path.suffix == ".tif":
             write_tiff_movie(path, stack, movie.pixel_size_angstrom)
         else:
-            write_mrc_stack(path, stack, movie.pixel_size_angstrom)
+            write_mrc_stack(path, stack.view(np.int8), movie.pixel_size_angstrom, "int8")
     truth = MotionField(movie.truth.global_px[:count], movie.truth.local_px[:, :count], movie.truth.height, movie.truth.width)
     return Movie(path, movie.gain, truth, movie.pixel_size_angstrom, count)
 
