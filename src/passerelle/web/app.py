@@ -1,0 +1,66 @@
+"""The application: routes, handlers of errors, the guard around it all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+import passerelle
+from passerelle.web import api, errors, files, pages, stream
+from passerelle.web.ports import Status
+from passerelle.web.security import BodyTooLarge, Guard, too_large
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def create_app(status: Status, *, files_beneath: Sequence[Path], hosts: Sequence[str] = ()) -> FastAPI:
+    """Return the live page's application.
+
+    status: what the pages show and change. files_beneath: the only folders from which pictures and results are served.
+    hosts: names beside localhost under which the service is reached, without port.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.stream.open()
+        yield
+        await app.state.stream.close()
+
+    app = FastAPI(
+        title="passerelle",
+        version=passerelle.__version__,
+        description="What the live page shows, for programs. Changes need a token: send any 16 letters or more both as the "
+        "cookie `passerelle_token` and as the header `X-Passerelle-Token`.",
+        docs_url=None,  # these pages would load their scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.status = status
+    app.state.stream = stream.Stream(status)
+    app.state.files_beneath = tuple(files_beneath)
+    errors.install(app)
+    app.add_exception_handler(BodyTooLarge, too_large)
+    for router in (pages.router, api.router, stream.router, files.router):
+        app.include_router(router)
+    app.mount("/static", _Static(directory=_STATIC), name="static")
+    app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
+    app.add_middleware(Guard, hosts=tuple(hosts))
+    return app
+
+
+class _Static(StaticFiles):
+    """Files that carry their version in the address may be kept for ever; modules that others import are asked for again."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        versioned = scope.get("query_string", b"").startswith(b"v=")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        return response

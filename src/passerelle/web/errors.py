@@ -1,0 +1,84 @@
+"""Errors become answers in words: a page for a person, JSON for a program, with the status that the error knows."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from passerelle.core.errors import PasserelleError, printable
+from passerelle.core.log import logger
+from passerelle.web.answers import Json, page
+
+_WORDS = {
+    400: "This request cannot be understood",
+    403: "Not allowed",
+    404: "There is no such page",
+    405: "This address does not take that kind of request",
+    409: "Not now",
+    413: "Too large",
+    415: "Not a kind that can be read",
+    422: "Something in this request is not as it should be",
+    500: "Something went wrong here",
+    503: "Busy",
+    507: "The disk does not take more",
+}
+
+
+def answer(request: Request, status: int, message: str, advice: str = "") -> Response:
+    """Return a page or JSON that says what is wrong and what to do."""
+    title = _WORDS.get(status, "This did not work")
+    if wants_page(request):
+        context = {"title": title, "message": message, "advice": advice, "status_code": status}
+        return page(request, "error.html", context, status=status)
+    return Json({"error": {"title": title, "message": message, "advice": advice}}, status=status)
+
+
+def wants_page(request: Request) -> bool:
+    """A browser that follows a link asks for HTML; htmx, fetch and programs get JSON."""
+    if request.url.path.startswith("/api/") or "hx-request" in request.headers:
+        return False
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PasserelleError)
+    where = f"{printable(error.path)}: " if error.path else ""
+    return answer(request, error.http_status, where + printable(error.message, 2000), error.advice)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return answer(request, 404, "Nothing lies at this address.", "The list of sessions is the place to start from.")
+    return answer(request, error.status_code, printable(str(error.detail)))
+
+
+def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    sentences = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}." for e in error.errors()]
+    return answer(request, 404 if _bad_number(error) else 422, printable(" ".join(sentences), 1000))
+
+
+def _bad_number(error: RequestValidationError) -> bool:
+    """/sessions/abc is an address at which nothing lies."""
+    return any(detail["loc"][0] == "path" for detail in error.errors())
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    logger.error("page_failed", path=request.url.path, error=type(error).__name__)
+    return answer(
+        request,
+        500,
+        "The page could not be made. The processing goes on; the service's log has the details.",
+        "Reload the page. If it stays, report it with the time and the address.",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(PasserelleError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Exception, _unforeseen)

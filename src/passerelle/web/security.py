@@ -1,0 +1,142 @@
+"""What every request must satisfy, and the headers that every answer carries.
+
+Host: only names that the service was told are its own (DNS rebinding). Changes: only from our own pages, by Sec-Fetch-Site or
+Origin, and with the token of the cookie repeated in a header, which no foreign page can set. Bodies: at most `body_limit` bytes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from passerelle.web.errors import answer
+
+TOKEN_COOKIE = "passerelle_token"
+TOKEN_HEADER = "x-passerelle-token"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+BODY_LIMIT = 1 << 20
+
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str] = (), body_limit: int = BODY_LIMIT) -> None:
+        self.app = app
+        self.hosts = {host.lower() for host in (*LOCAL_HOSTS, *hosts)}
+        self.body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = _cookie(headers)
+        token = given or secrets.token_urlsafe(24)
+        scope.setdefault("state", {})["token"] = token
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    out[name] = value
+                if "cache-control" not in out:
+                    out["cache-control"] = "no-store"
+                if given is None and out.get("content-type", "").startswith("text/html"):
+                    out.append("set-cookie", f"{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000")
+            await send(message)
+
+        refusal = self._refusal(scope, headers, given)
+        if refusal is not None:
+            response = answer(Request(scope), *refusal)
+            await response(scope, receive, send_with_headers)
+            return
+        await self.app(scope, _Limited(receive, self.body_limit), send_with_headers)
+
+    def _refusal(self, scope: Scope, headers: Headers, token: str | None) -> tuple[int, str, str] | None:
+        host = headers.get("host", "")
+        if _name(host) not in self.hosts:
+            return (
+                400,
+                "This service does not answer to the name that was asked for.",
+                "Open it by localhost, or add the name to web.hosts in the configuration.",
+            )
+        if scope["method"] in _SAFE_METHODS:
+            return None
+        if not _same_origin(headers, host):
+            return 403, "This change was asked for by a page of another site.", "Make the change on passerelle's own page."
+        sent = headers.get(TOKEN_HEADER, "")
+        if token is None or not hmac.compare_digest(sent.encode(), token.encode()):
+            return 403, "The page's token is missing or out of date.", "Reload the page, then try again."
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self.body_limit:
+            return _TOO_LARGE
+        return None
+
+
+_TOO_LARGE = (413, "What was sent is larger than any form of this service.", "Send less.")
+
+
+class BodyTooLarge(Exception):
+    """A request without a truthful length went on beyond the limit."""
+
+
+class _Limited:
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.receive = receive
+        self.left = limit
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.left -= len(message.get("body", b""))
+        if self.left < 0:
+            raise BodyTooLarge
+        return message
+
+
+def too_large(request: Request, _error: Exception) -> Response:
+    """Answer to BodyTooLarge."""
+    return answer(request, *_TOO_LARGE)
+
+
+def _name(host: str) -> str:
+    """Return the host without its port, in lower case."""
+    return re.sub(r":\d{1,5}\Z", "", host).lower()
+
+
+def _same_origin(headers: Headers, host: str) -> bool:
+    """Every browser of the last years sends one of the two on a change; a program that sends neither is no browser."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = headers.get("origin")
+    return origin is None or (origin.startswith(("http://", "https://")) and urlsplit(origin).netloc.lower() == host.lower())
+
+
+def _cookie(headers: Headers) -> str | None:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel is not None and _TOKEN.fullmatch(morsel.value) else None
