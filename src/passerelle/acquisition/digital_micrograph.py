@@ -22,9 +22,9 @@ from passerelle.acquisition.naming import (
 from passerelle.acquisition.program import Place, Role
 from passerelle.core.errors import UnsupportedFile
 
-_FRAME = re.compile(r"(?P<key>.+?)[-_. ](?:frame[-_ ]?)(?P<frame>\d{1,6})", re.IGNORECASE)
+_FRAME = re.compile(r"(?P<key>.+?)[-_. ](?:frame[-_ ]?)(?P<frame>\d{1,6})", re.IGNORECASE | re.ASCII)
 # DigitalMicrograph's own alignment writes its sum beside the stack
-_SUM = re.compile(r".+[-_ ](sum|sumcorr|aligned|motion ?corrected)", re.IGNORECASE)
+_SUM = re.compile(r".+[-_ ](sum|sumcorr|aligned|motion ?corrected)", re.IGNORECASE | re.ASCII)
 _OTHER_SUFFIXES = frozenset({".gtg", ".txt", ".log", ".xml", ".s", ".bin"})
 
 

@@ -11,16 +11,16 @@ from passerelle.acquisition.program import Place, Role
 # FoilHole_<hole>_Data_<area>_<setting>_<date>_<time>; with a K2 EPU appends -<number> to the movie's name only
 _EXPOSURE = re.compile(
     r"(?P<key>FoilHole_(?P<hole>\d+)_Data_\d+(?:_\d+)?_\d{8}_\d{3,6})(?P<k2>-\d+)?(?P<rest>[^.]*)(?P<suffix>\.[A-Za-z0-9]{1,8})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
-_FOIL_HOLE = re.compile(r"FoilHole_(?P<hole>\d+)(_\d{8}_\d{3,6})?[^.]*\.[A-Za-z0-9]{1,8}", re.IGNORECASE)
-_SQUARE = re.compile(r"GridSquare_\d+(_\d{3,6})?[^.]*\.(xml|jpe?g|png|mrc|tiff?|dm)", re.IGNORECASE)
-_ATLAS_FILE = re.compile(r"(Atlas|Tile)(_\d+)*[^.]*\.(dm|xml|jpe?g|png|mrc|tiff?)", re.IGNORECASE)
-_DISC = re.compile(r"Images-Disc\d+", re.IGNORECASE)
-_SQUARE_FOLDER = re.compile(r"GridSquare_(?P<square>\d+)", re.IGNORECASE)
-_SAMPLE_FOLDER = re.compile(r"Sample\d+", re.IGNORECASE)
+_FOIL_HOLE = re.compile(r"FoilHole_(?P<hole>\d+)(_\d{8}_\d{3,6})?[^.]*\.[A-Za-z0-9]{1,8}", re.IGNORECASE | re.ASCII)
+_SQUARE = re.compile(r"GridSquare_\d+(_\d{3,6})?[^.]*\.(xml|jpe?g|png|mrc|tiff?|dm)", re.IGNORECASE | re.ASCII)
+_ATLAS_FILE = re.compile(r"(Atlas|Tile)(_\d+)*[^.]*\.(dm|xml|jpe?g|png|mrc|tiff?)", re.IGNORECASE | re.ASCII)
+_DISC = re.compile(r"Images-Disc\d+", re.IGNORECASE | re.ASCII)
+_SQUARE_FOLDER = re.compile(r"GridSquare_(?P<square>\d+)", re.IGNORECASE | re.ASCII)
+_SAMPLE_FOLDER = re.compile(r"Sample\d+", re.IGNORECASE | re.ASCII)
 _INNER_FOLDERS = frozenset({"data", "foilholes", "metadata", "atlas"})
-_FRAME = re.compile(r"(?:_frames)?_n(?P<frame>\d{1,5})", re.IGNORECASE)  # Falcon 2: one file a frame, …_n0.mrc
+_FRAME = re.compile(r"(?:_frames)?_n(?P<frame>\d{1,5})", re.IGNORECASE | re.ASCII)  # Falcon 2: one file a frame, …_n0.mrc
 _MOVIE_ENDINGS = frozenset({"_fractions", "_eer", "_frames", "_movie"})
 _PICTURE_OR_SUM = PICTURE_SUFFIXES | MOVIE_SUFFIXES
 
@@ -52,10 +52,9 @@ def place(path: PurePosixPath) -> Place | None:
 
 def bears_mark(path: PurePosixPath) -> bool:
     """Whether the name or a folder is EPU's alone; a gain reference of any name also lies beside other programs' movies."""
-    place_here = place(path)
-    if place_here is None:
+    if place(path) is None:
         return False
-    return place_here.role not in {Role.GAIN, Role.DEFECTS} or _inside_session(path) or "eer_gainreference" in path.name.lower()
+    return reference_role(path.name) is None or _inside_session(path) or "eer_gainreference" in path.name.lower()
 
 
 def _exposure_place(session: PurePosixPath, name: re.Match[str]) -> Place:

@@ -18,10 +18,10 @@ from passerelle.acquisition.naming import PICTURE_SUFFIXES, folder_session, is_t
 from passerelle.acquisition.program import Place, Role
 
 _FRAME_SUFFIXES = frozenset({".mrc", ".raw", ".tif", ".tiff"})
-_FOLDER = re.compile(r"(?P<key>.+)[-_.]frames", re.IGNORECASE)
+_FOLDER = re.compile(r"(?P<key>.+)[-_.]frames", re.IGNORECASE | re.ASCII)
 _IN_FOLDER = re.compile(r"(?:.*\D)?(?P<frame>\d{1,6})")
-_NUMBERED = re.compile(r"(?P<key>.+?)(?:[-_.]frames?)?[-_.](?:n|frame[-_]?)(?P<frame>\d{1,5})", re.IGNORECASE)
-_PLAIN = re.compile(r"(?P<key>.+?)(?:[-_.]frames?)?_(?P<frame>\d{3,6})", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?P<key>.+?)(?:[-_.]frames?)?[-_.](?:n|frame[-_]?)(?P<frame>\d{1,5})", re.IGNORECASE | re.ASCII)
+_PLAIN = re.compile(r"(?P<key>.+?)(?:[-_.]frames?)?_(?P<frame>\d{3,6})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

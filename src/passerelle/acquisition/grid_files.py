@@ -30,7 +30,7 @@ _NODE = "KeyValuePairOfintNodeXml"
 _HOLE = "KeyValuePairOfintTargetLocationXml"
 _EXPOSURE = "KeyValuePairOfintParticleAcquisitionDataXml"
 _SQUARE_REFERENCE = "KeyValuePairOfintSerializedReferenceOfGridSquareXml"
-_SQUARE_FILE = re.compile(r"GridSquare_(\d+)\.dm", re.IGNORECASE)
+_SQUARE_FILE = re.compile(r"GridSquare_(\d+)\.dm", re.IGNORECASE | re.ASCII)
 MAX_RECORDS = 50_000
 
 

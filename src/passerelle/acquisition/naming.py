@@ -18,9 +18,11 @@ _TEMPORARY_SUFFIXES = frozenset({".tmp", ".part", ".partial", ".filepart", ".crd
 _GAIN = re.compile(
     r"(^|[^a-z])gain($|[^a-z])|gain[ _.-]?ref|^(count|super)ref([^a-z]|$)|[^a-z](count|super)ref([^a-z]|$)", re.IGNORECASE
 )
-_NO_GAIN = re.compile(r"(no|non|not|un|without)[ _.-]?gain|gain[ _.-]?(corr|norm|applied)", re.IGNORECASE)
-_DARK = re.compile(r"(^|[^a-z])dark[ _.-]?ref|(^|[^a-z])dark$", re.IGNORECASE)
-_DEFECTS = re.compile(r"(^|[^a-z])defects?($|[^a-z])|defect_?(map|file)|(^|[^a-z])hot_?pixels?($|[^a-z])", re.IGNORECASE)
+_NO_GAIN = re.compile(r"(no|non|not|un|without)[ _.-]?gain|gain[ _.-]?(corr|norm|applied)", re.IGNORECASE | re.ASCII)
+_DARK = re.compile(r"(^|[^a-z])dark[ _.-]?ref|(^|[^a-z])dark$", re.IGNORECASE | re.ASCII)
+_DEFECTS = re.compile(
+    r"(^|[^a-z])defects?($|[^a-z])|defect_?(map|file)|(^|[^a-z])hot_?pixels?($|[^a-z])", re.IGNORECASE | re.ASCII
+)
 _FRAME_FOLDER = re.compile(
     r"(sub)?frames?|movies?|raw(_?(data|frames|movies))?|fractions?|dose_?fractions?|stacks?", re.IGNORECASE
 )

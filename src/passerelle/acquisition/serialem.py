@@ -33,7 +33,7 @@ from passerelle.core.units import ANGSTROM_PER_MICROMETRE
 _MAP = re.compile(
     r"(lmm|mmm|gmm|lm|mm|mont(age)?|atlas|full_?grid|grid_?map|grid_?maps|squares?|polygons?|anchors?|search|view|preview|trial)"
     r"([_.\- \d].*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _OTHER_SUFFIXES = frozenset({".nav", ".log", ".txt", ".idoc", ".st", ".map", ".rawtlt", ".csv", ".xml", ".gtg"})
 _CAMERA = re.compile(r"(\d+):(\S+)")
