@@ -72,3 +72,28 @@ def correlate_modes(
             out += part
             part[:] = np.float32(0.0)
     out += part
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def common_power(
+    modes: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    columns: NDArray[np.int32],
+    phase_y: NDArray[np.float32],
+    phase_x: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Add to out (m,): the mean over pairs of different frames of their product, the frames turned back by their shifts."""
+    count = modes.shape[2]
+    for m in range(modes.shape[0]):
+        a_re, a_im = phase_y[rows[m], 0], phase_y[rows[m], 1]
+        b_re, b_im = phase_x[columns[m], 0], phase_x[columns[m], 1]
+        x_re, x_im = modes[m, 0], modes[m, 1]
+        sum_re, sum_im, own = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for t in range(count):
+            p_re = a_re[t] * b_re[t] - a_im[t] * b_im[t]
+            p_im = a_re[t] * b_im[t] + a_im[t] * b_re[t]
+            sum_re += x_re[t] * p_re - x_im[t] * p_im
+            sum_im += x_re[t] * p_im + x_im[t] * p_re
+            own += x_re[t] * x_re[t] + x_im[t] * x_im[t]
+        out[m] += (sum_re * sum_re + sum_im * sum_im - own) / np.float32(count * (count - 1))

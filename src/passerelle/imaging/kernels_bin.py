@@ -53,35 +53,76 @@ def sum_rows(
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
-def bin_rows(
+def decimate_frames(
     frames: NDArray[Any],
     gain: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    factor: int,
+    box: int,
+    every: int,
+    taps_y: NDArray[np.float32],
+    taps_x: NDArray[np.float32],
     out: NDArray[np.float32],
     first: int,
     last: int,
 ) -> None:
-    """Write binned rows first … last of all frames: out[t, Y, X] = scale[Y, X] * sum over factor² pixels of frame * gain.
+    """Write frames first … last, reduced by step = every · box: boxes of `box` rows, then taps_y over them; taps_x over single columns.
 
-    gain is 0 at defects; scale is factor² / (good pixels of the block), so that a block with a few defects keeps its mean.
+    out (t, y // step, x // step); gain (y, x) is 0 at defects. Beyond the edges the last rows and columns repeat.
     """
-    width = out.shape[2]
-    columns = width * factor
-    line = np.empty(columns, np.float32)
-    for row in range(first, last):
-        for t in range(frames.shape[0]):
+    step = every * box
+    rows, columns = out.shape[1], out.shape[2]
+    height, width = rows * step, columns * step
+    before_y = (len(taps_y) - every) // 2
+    margin = len(taps_x) // step  # in columns of out
+    before_x = (len(taps_x) - step) // 2
+    line = np.empty(width, np.float32)
+    phases = np.empty((step, columns + 2 * margin), np.float32)
+    reduced = np.empty(columns, np.float32)
+    shift = margin * step - before_x  # tap j reads column step * (x + margin) + j - before_x of the line with its margin
+    for t in range(first, last):
+        picture = out[t]
+        picture[:] = np.float32(0.0)
+        for y in range(every * rows):
             line[:] = np.float32(0.0)
-            for j in range(factor):
-                source = frames[t, row * factor + j]
-                multiplier = gain[row * factor + j]
-                for x in range(columns):
+            for j in range(box):
+                source = frames[t, y * box + j]
+                multiplier = gain[y * box + j]
+                for x in range(width):
                     value = np.float32(source[x])
                     value = value if abs(value) < HUGE else np.float32(0.0)
                     line[x] += value * multiplier[x]
-            target = out[t, row]
-            for x in range(width):
-                value = np.float32(0.0)
-                for j in range(factor):
-                    value += line[x * factor + j]
-                target[x] = value * scale[row, x]
+            for p in range(step):
+                for x in range(columns):
+                    phases[p, margin + x] = line[x * step + p]
+                for x in range(margin):
+                    phases[p, x] = line[p]
+                    phases[p, margin + columns + x] = line[width - step + p]
+            reduced[:] = np.float32(0.0)
+            for j in range(len(taps_x)):
+                tap = taps_x[j]
+                place = shift + j
+                source_phase = phases[place % step]
+                start = place // step
+                for x in range(columns):
+                    reduced[x] += tap * source_phase[start + x]
+            # box row y is met by the taps of the rows of out around it; at the edges it also stands for the rows beyond
+            low = y if y > 0 else -before_y
+            high = y if y < every * rows - 1 else y + before_y + every - 1
+            for place in range(low, high + 1):
+                for j in range(len(taps_y)):
+                    start = place + before_y - j
+                    if start % every == 0 and 0 <= start < every * rows:
+                        tap = taps_y[j]
+                        target = picture[start // every]
+                        for x in range(columns):
+                            target[x] += tap * reduced[x]
+
+
+@njit(cache=True, nogil=True, fastmath=_MATH)
+def apply_gain(frames: NDArray[Any], gain: NDArray[np.float32], out: NDArray[np.float32], first: int, last: int) -> None:
+    """Write frames first … last times gain (y, x), 0 where a value is not finite."""
+    for t in range(first, last):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                value = np.float32(frames[t, y, x])
+                value = value if abs(value) < HUGE else np.float32(0.0)
+                out[t, y, x] = value * gain[y, x]

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.imaging.bands import in_bands
 from passerelle.imaging.defects import find_hot_pixels
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, frame_statistics, native, require_frames, require_shape
-from passerelle.imaging.kernels_bin import bin_rows
+from passerelle.imaging.reduce import choose_binning, reduce_frames
 from passerelle.imaging.motion_global import find_drift
 from passerelle.imaging.motion_local import LocalMotion, find_local_motion
 
@@ -29,7 +28,7 @@ class MotionOptions:
     the exposure for local motion. smoothness: how strongly bends of local motion are held back. hot_pixels: look for them first."""
 
     patches: tuple[int, int] = (5, 5)
-    bfactor_angstrom2: float = 500.0
+    bfactor_angstrom2: float = 150.0
     max_drift_px: float = 60.0
     time_terms: int = 8
     smoothness: float = 0.02
@@ -90,7 +89,7 @@ def estimate_motion(
     bad = hot if defects is None else hot | defects
     size = (frames.shape[1], frames.shape[2])
     binning = options.binning or choose_binning(size, pixel_size_angstrom, options.bfactor_angstrom2)
-    binned = bin_frames(frames, gain=gain, defects=bad, binning=binning, threads=threads)
+    binned = reduce_frames(frames, gain=gain, defects=bad, binning=binning, threads=threads)
     usable = ~statistics.blank
     drift = find_drift(
         binned,
@@ -127,37 +126,3 @@ def estimate_motion(
         drift.clarity,
         binning,
     )
-
-
-def choose_binning(size: tuple[int, int], pixel_size_angstrom: float, bfactor_angstrom2: float) -> int:
-    """Return how many pixels are summed to one before alignment: beyond Nyquist of the result the B-factor leaves a fifth or less."""
-    resolution = np.sqrt(max(bfactor_angstrom2, 100.0) / 6.4)
-    wanted = int(resolution / (2 * max(pixel_size_angstrom, 1e-3)))
-    return max(1, min(wanted, 8, min(size) // 160))
-
-
-def bin_frames(
-    frames: NDArray[Any],
-    *,
-    gain: NDArray[np.float32] | None,
-    defects: NDArray[np.bool_] | None,
-    binning: int,
-    threads: int = 1,
-) -> NDArray[np.float32]:
-    """Return gain-corrected frames summed over binning × binning pixels, float32 (t, y // binning, x // binning); defects do not count."""
-    count, height, width = frames.shape
-    rows, columns = height // binning, width // binning
-    factors = np.ones((height, width), np.float32) if gain is None else np.asarray(gain, np.float32)
-    good = np.isfinite(factors) & (factors > 0)
-    if defects is not None:
-        good &= ~defects
-    factors = np.where(good, factors, np.float32(0))
-    inside = good[: rows * binning, : columns * binning].reshape(rows, binning, columns, binning)
-    live = inside.sum(axis=(1, 3), dtype=np.float32)
-    scale = np.divide(np.float32(binning**2), live, out=np.zeros_like(live), where=live > 0)
-    out = np.empty((count, rows, columns), np.float32)
-    in_bands(lambda first, last: bin_rows(frames, factors, scale, binning, out, first, last), rows, threads)
-    if (live == 0).any():
-        empty = live == 0
-        out[:, empty] = out[:, ~empty].mean(axis=1, keepdims=True) if not empty.all() else 0
-    return out

@@ -15,6 +15,8 @@ from passerelle.imaging.motion_modes import (
     gather,
     match_frames,
     mode_grid,
+    mode_power,
+    reliability,
     transform_frames,
     whiten,
 )
@@ -75,10 +77,12 @@ def refine_track(
     track = track.copy()
     wide = max(8 * np.pi**2 * start_angstrom**2, bfactor_angstrom2)
     frames = int(usable.sum())
-    for bfactor in _schedule(wide, bfactor_angstrom2):
+    trusted: NDArray[np.float32] | None = None
+    schedule = _schedule(wide, bfactor_angstrom2)
+    for bfactor in [*schedule, schedule[-1]]:
         reach = np.sqrt(bfactor / (8 * np.pi**2))
         for _ in range(3):
-            match = match_frames(stack, track, bfactor)
+            match = match_frames(stack, track, bfactor, trusted)
             stiffness = -match.curvature[usable].mean(axis=0) * frames / max(frames - 1, 1)
             if np.linalg.eigvalsh(stiffness)[0] <= 0:
                 break
@@ -90,6 +94,8 @@ def refine_track(
             track += step - step[usable].mean(axis=0)
             if float(length[usable].max()) < 0.01:
                 break
+        if bfactor <= 2 * schedule[-1]:
+            trusted = reliability(mode_power(stack, track), frames)
     return fill_between(track, usable)
 
 

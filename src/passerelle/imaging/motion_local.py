@@ -25,6 +25,8 @@ from passerelle.imaging.motion_modes import (
     gather,
     match_frames,
     mode_grid,
+    mode_power,
+    reliability,
     transform_frames,
     whiten,
 )
@@ -103,11 +105,13 @@ def find_local_motion(
     trust = np.ones((len(cut), count)) * usable
     kept = np.ones(len(cut), np.bool_)
     wide = max(8 * np.pi**2 * (_START_PX * pixel_size_angstrom) ** 2, bfactor_angstrom2)
-    schedule = [wide, wide, np.sqrt(wide * bfactor_angstrom2), np.sqrt(wide * bfactor_angstrom2), *[bfactor_angstrom2] * 4]
+    between = float(np.sqrt(wide * bfactor_angstrom2))
+    schedule = [wide, wide, between, between, *[bfactor_angstrom2] * 4]
+    trusted: NDArray[np.float32] | None = None
     measured = np.zeros((len(cut), count, 2))
     for bfactor in schedule:
         model = model_shifts(basis, state)
-        matches = _match_all(cut, model, bfactor, threads)
+        matches = _match_all(cut, model, bfactor, trusted, threads)
         stiffness, signal = _stiffness(matches, usable)
         kept = signal & kept
         if not kept.any():
@@ -118,6 +122,8 @@ def find_local_motion(
         limit = 2 * np.sqrt(bfactor / (8 * np.pi**2)) / pixel_size_angstrom
         step = solve_step(basis, slopes, stiffness * (count / max(count - 1, 1)), trust, smoothness)
         state = added(state, _limited(step, limit))
+        if bfactor <= between:
+            trusted = _reliability(cut, model_shifts(basis, state), int(usable.sum()), threads)
     residual = measured  # of the last round, about the model before its last, small step
     rejected = (trust < 0.5) | ~usable
     good = ~rejected & kept[:, None]
@@ -142,11 +148,23 @@ def _spread(room: int, parts: int) -> list[int]:
     return [0] if parts < 2 else [int(round(room * i / (parts - 1))) for i in range(parts)]
 
 
-def _match_all(cut: list[_Patch], model: NDArray[np.float64], bfactor: float, threads: int) -> list[Match]:
+def _match_all(
+    cut: list[_Patch], model: NDArray[np.float64], bfactor: float, trusted: NDArray[np.float32] | None, threads: int
+) -> list[Match]:
     def band(first: int, last: int) -> list[Match]:
-        return [match_frames(cut[p].stack, model[p] - cut[p].origin_px, bfactor) for p in range(first, last)]
+        return [match_frames(cut[p].stack, model[p] - cut[p].origin_px, bfactor, trusted) for p in range(first, last)]
 
     return [match for part in in_bands(band, len(cut), threads) for match in part]
+
+
+def _reliability(cut: list[_Patch], model: NDArray[np.float64], frames: int, threads: int) -> NDArray[np.float32]:
+    """Return the Wiener weight of each mode from what the frames of all patches have in common."""
+
+    def band(first: int, last: int) -> list[NDArray[np.float32]]:
+        return [mode_power(cut[p].stack, model[p] - cut[p].origin_px) for p in range(first, last)]
+
+    powers = [power for part in in_bands(band, len(cut), threads) for power in part]
+    return reliability(np.mean(powers, axis=0), frames)
 
 
 def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

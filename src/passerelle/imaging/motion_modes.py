@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
-from passerelle.imaging.kernels_align import correlate_modes, gather_modes
+from passerelle.imaging.kernels_align import common_power, correlate_modes, gather_modes
 
 _BATCH = 16  # frames transformed at once
 _LEAST_WEIGHT = 0.01
@@ -95,7 +96,7 @@ def whiten(grid: ModeGrid, values: NDArray[np.float32]) -> None:
     power = np.einsum("mct,mct->m", values, values) / values.shape[2]
     rings = max(1, min(64, m // 50))
     edges = [m * i // rings for i in range(rings + 1)]  # modes are sorted by radius: rings of equal count
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         mean = float(power[first:last].mean(dtype=np.float64))
         if mean > 0:
             values[first:last] *= np.float32(1 / np.sqrt(mean))
@@ -111,14 +112,17 @@ def gather(grid: ModeGrid, spectra: NDArray[np.complex64], first: int, values: N
     gather_modes(spectra, grid.rows, grid.columns, first, values)
 
 
-def match_frames(stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angstrom2: float) -> Match:
+def match_frames(
+    stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angstrom2: float, reliability: NDArray[np.float32] | None = None
+) -> Match:
     """Correlate every frame with the sum of the others, the frames moved back by shifts_px (t, 2), in one pass over the modes."""
     grid = stack.grid
     weights = np.exp(np.float32(-0.25 * bfactor_angstrom2) * grid.radius**2)
     used = int(np.searchsorted(-weights, -_LEAST_WEIGHT))
+    if reliability is not None:
+        weights = weights * reliability
     out = np.zeros((6, stack.values.shape[2]))
-    ky, kx = fft.frequency_axes(grid.shape)
-    scale = grid.ky[0] / ky[grid.rows[0]] if len(grid.rows) else np.float32(1)
+    turns_y, turns_x = _turns(grid, shifts_px)
     correlate_modes(
         stack.values[:used],
         grid.rows[:used],
@@ -126,8 +130,8 @@ def match_frames(stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angst
         grid.ky[:used],
         grid.kx[:used],
         weights[:used],
-        _phases(ky * scale, shifts_px[:, 0]),
-        _phases(kx * scale, shifts_px[:, 1]),
+        turns_y,
+        turns_x,
         out,
     )
     turn = 2 * np.pi
@@ -138,3 +142,33 @@ def match_frames(stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angst
 def _phases(frequency: NDArray[Any], shift_px: NDArray[np.float64]) -> NDArray[np.float32]:
     angle = 2 * np.pi * np.asarray(frequency, np.float64)[:, None] * shift_px[None, :]
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def _turns(grid: ModeGrid, shifts_px: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ky, kx = fft.frequency_axes(grid.shape)
+    scale = grid.ky[0] / ky[grid.rows[0]] if len(grid.rows) else np.float32(1)
+    return _phases(ky * scale, shifts_px[:, 0]), _phases(kx * scale, shifts_px[:, 1])
+
+
+def mode_power(stack: ModeStack, shifts_px: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return for each mode (m,) the power that the frames have in common at shifts_px (t, 2): noise-free on average."""
+    out = np.zeros(len(stack.grid.rows), np.float32)
+    if stack.values.shape[2] > 1:
+        common_power(stack.values, stack.grid.rows, stack.grid.columns, *_turns(stack.grid, shifts_px), out)
+    return out
+
+
+def reliability(common: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Return how far each mode of the sum of `frames` frames can be trusted, 0 … 1: its Wiener weight.
+
+    common: mode_power, a share of the whitened power of a frame; averaged over rings of equal count.
+    """
+    m = len(common)
+    rings = max(1, min(80, m // 200))
+    edges = [m * i // rings for i in range(rings + 1)]
+    out = np.empty(m, np.float32)
+    for first, last in pairwise(edges):
+        share = float(np.clip(common[first:last].mean(dtype=np.float64), 0.0, 0.999))
+        ratio = max(frames - 1, 1) * share / (1 - share)
+        out[first:last] = max(ratio / (1 + ratio), 1e-3)
+    return out
