@@ -19,10 +19,11 @@ from passerelle.imaging.ctf_model import Optics, ctf_phase, normalize_astigmatis
 from passerelle.imaging.spectrum import Spectrum, measure_spectrum
 
 _NYQUIST_SHARE = 0.97  # of the edge of the spectrum: beyond it the corners of the square are missing
-_BACKGROUND_KNOT_PER_ANGSTROM = 0.035
 _ICE_ANGSTROM = (3.95, 3.45)  # left out of the fit: the rings of water, sharp or diffuse, are not the CTF's
 _CANDIDATES = 6
+_WORTHY = 0.5  # of the strongest candidate: what is weaker would win by explaining background only
 _FEWEST_CELLS = 24
+_BEFORE = 1.25  # the curves begin so much before the fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ def fit_ctf(
             image_or_spectrum, optics.pixel_size_angstrom, box_px=options.box_px, threads=threads,
             finest_pixel_angstrom=finest_pixel(options),
         )  # fmt: skip
-    whole = ring_contrast(spectrum, options.resolution_low_angstrom)
-    fitted = _fit_range(whole, options, spectrum.edge_per_angstrom)
+    low, edge = 1.0 / options.resolution_low_angstrom, _NYQUIST_SHARE * spectrum.edge_per_angstrom
+    fitted = ring_contrast(spectrum, low, min(1.0 / options.resolution_high_angstrom, edge), with_ice=False)
     candidates = search(
         fitted,
         optics,
@@ -114,9 +115,11 @@ def fit_ctf(
         known_phase_shift_deg=options.phase_shift_deg,
         count=_CANDIDATES,
     )
-    refined = [refine(fitted, optics, candidate, phase_shift=options.phase_shift, steps=5) for candidate in candidates]
+    strong = [candidate for candidate in candidates if candidate.strength > _WORTHY * candidates[0].strength]
+    refined = [refine(fitted, optics, candidate, phase_shift=options.phase_shift, steps=5) for candidate in strong]
     best = max(refined, key=lambda r: r.gain)
     best = refine(fitted, optics, _as_candidate(best), phase_shift=options.phase_shift)
+    whole = ring_contrast(spectrum, low / _BEFORE, edge, with_ice=True)
     return _result(whole, fitted, optics, options, best)
 
 
@@ -125,25 +128,30 @@ def finest_pixel(options: CtfOptions) -> float:
     return min(1.4, 0.45 * options.resolution_high_angstrom)
 
 
-def ring_contrast(spectrum: Spectrum, resolution_low_angstrom: float) -> RingData:
-    """Return the amplitudes of a spectrum relative to a smooth background, less one; cells beyond the edges weigh nothing.
+def ring_contrast(spectrum: Spectrum, low_per_angstrom: float, high_per_angstrom: float, *, with_ice: bool) -> RingData:
+    """Return the amplitudes of a spectrum between two frequencies, relative to a smooth background, less one.
 
-    The background is a spline of the logarithm along spatial frequency, times a slow change with azimuth (drift, charging).
+    The background is a spline of the logarithm along spatial frequency, times a slow change with azimuth (drift, charging). The
+    band of ice plays no part in it, and no part in the contrast unless `with_ice`. Cells beyond the frequencies weigh nothing.
     """
     q = spectrum.squared
-    inside = (q >= 1.0 / (1.25 * resolution_low_angstrom) ** 2) & (q <= (_NYQUIST_SHARE * spectrum.edge_per_angstrom) ** 2)
+    inside = (q >= low_per_angstrom**2) & (q <= high_per_angstrom**2)
+    ice = (q > 1.0 / _ICE_ANGSTROM[0] ** 2) & (q < 1.0 / _ICE_ANGSTROM[1] ** 2)
+    if not with_ice:
+        inside &= ~ice
     weight = np.where(inside, spectrum.weight, np.float32(0.0)).astype(np.float32)
     per_step = weight.sum(axis=0, dtype=np.float64)
     mean = (spectrum.polar * weight).sum(axis=0, dtype=np.float64) / np.maximum(per_step, 1.0)
     usable = np.flatnonzero((per_step > 0) & (mean > 0))
     if usable.size < _FEWEST_CELLS:
         raise BadInput(
-            f"the picture is too small or too coarse for a CTF fit: {usable.size} rings of its spectrum can be told apart.",
+            f"a CTF cannot be fitted between {1 / low_per_angstrom:.3g} and {1 / high_per_angstrom:.3g} Å: the picture is too small "
+            "or too coarse, or the range too narrow.",
             advice="Check the pixel size and the range of resolution.",
         )
     s = np.sqrt(q[usable])
-    splines = background_splines(s, _BACKGROUND_KNOT_PER_ANGSTROM)
-    root = np.sqrt(per_step[usable])
+    splines = background_splines(s)
+    root = np.sqrt(np.where(ice[usable], 0.0, per_step[usable]))
     logarithm = np.linalg.lstsq(splines * root[:, None], np.log(mean[usable]) * root, rcond=None)[0]
     background = np.ones(q.size)
     background[usable] = np.exp(splines @ logarithm)
@@ -169,20 +177,6 @@ def _slow_azimuth(
     matrix += 1e-9 * np.trace(matrix) / terms * np.eye(terms)
     coefficients = np.linalg.solve(matrix, right).reshape(len(azimuth), len(slow))
     return azimuth.T @ (coefficients @ slow)
-
-
-def _fit_range(whole: RingData, options: CtfOptions, edge_per_angstrom: float) -> RingData:
-    low = 1.0 / options.resolution_low_angstrom
-    high = min(1.0 / options.resolution_high_angstrom, _NYQUIST_SHARE * edge_per_angstrom)
-    q = whole.squared
-    inside = (q >= low * low) & (q <= high * high)
-    inside &= ~((q > 1.0 / _ICE_ANGSTROM[0] ** 2) & (q < 1.0 / _ICE_ANGSTROM[1] ** 2))
-    if np.count_nonzero(inside & (whole.weight.sum(axis=0) > 0)) < _FEWEST_CELLS:
-        raise BadInput(
-            f"a CTF cannot be fitted between {options.resolution_low_angstrom:g} and {1 / high:.3g} Å: the range is too narrow.",
-            advice="Check the pixel size and the range of resolution.",
-        )
-    return RingData(whole.contrast, np.where(inside, whole.weight, np.float32(0.0)), q, whole.angles_rad)
 
 
 def _as_candidate(refined: Refined) -> Candidate:

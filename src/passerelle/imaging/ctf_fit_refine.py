@@ -25,7 +25,7 @@ from scipy.interpolate import BSpline
 from passerelle.imaging.ctf_fit_search import Candidate, RingData
 from passerelle.imaging.ctf_model import Optics
 
-_BACKGROUND_KNOT_PER_ANGSTROM = 0.04
+_KNOTS_APART = 0.05  # in the square root of spatial frequency: spectra are steep at their start
 _ENVELOPE_HATS = 6
 _STEPS = 12
 _CONVERGED_ANGSTROM = 0.5
@@ -104,18 +104,19 @@ def refine(data: RingData, optics: Optics, guess: Candidate, *, phase_shift: boo
     )
 
 
-def background_splines(s: NDArray[np.float64], knot_per_angstrom: float) -> NDArray[np.float64]:
-    """Return cubic B-splines over the range of spatial frequencies `s`: (len(s), n)."""
-    pieces = max(3, round(float(s[-1] - s[0]) / knot_per_angstrom))
-    inner = np.linspace(s[0], s[-1], pieces + 1)
+def background_splines(s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return cubic B-splines over the range of spatial frequencies `s`, their knots even in its square root: (len(s), n)."""
+    place = np.sqrt(s)
+    pieces = max(3, round(float(place[-1] - place[0]) / _KNOTS_APART))
+    inner = np.linspace(place[0], place[-1], pieces + 1)
     knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
-    return BSpline.design_matrix(s, knots, 3).toarray()
+    return BSpline.design_matrix(place, knots, 3).toarray()
 
 
 def _basis(s: NDArray[np.float64]) -> _Basis:
     nodes = np.linspace(s[0], s[-1], _ENVELOPE_HATS)
     hats = np.stack([np.interp(s, nodes, np.eye(_ENVELOPE_HATS)[k]) for k in range(_ENVELOPE_HATS)], axis=1)
-    return _Basis(background_splines(s, _BACKGROUND_KNOT_PER_ANGSTROM), hats)
+    return _Basis(background_splines(s), hats)
 
 
 # rows of the sums over azimuth: w weight, d contrast, c = -cos 2chi, t = 2 sin 2chi, (1, C, S) = (1, cos 2a, sin 2a)
