@@ -44,6 +44,11 @@ class Detector:
         np.divide(EFFICIENCY_ONE, self.gain, out=response, where=self.gain > 0)
         return np.minimum(np.rint(response), 65535).astype(np.uint16)
 
+    def event_efficiency(self) -> NDArray[np.uint16]:
+        """Return the probability that each pixel sees an electron, in units of 1 / 16384, 1 for the best pixels (EER cameras)."""
+        response = self.efficiency().astype(np.float64)
+        return np.minimum(response * (EFFICIENCY_ONE / np.percentile(response, 99.5)), EFFICIENCY_ONE).astype(np.uint16)
+
     def add_hot_pixels(self, frames: NDArray[Any], seed: int, ceiling: int) -> None:
         """Overwrite the hot pixels of frames (t, y, x) in place."""
         if self.hot_rows.size == 0:

@@ -9,6 +9,7 @@ noise.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,22 +72,81 @@ def deal(
     With no motion and full efficiency the frames sum to `electrons` exactly. Single-threaded, about 12 ns an electron; releases
     the GIL.
     """
+    kind = np.dtype(dtype)
+    most = int(np.iinfo(kind).max) if ceiling is None else ceiling
+    frames = np.zeros((_frames(electrons, field, steps_per_frame), *electrons.shape), kind)
+    arguments = _arguments(electrons, field, steps_per_frame, efficiency, surround)
+    _deal(*arguments, np.uint64(seed), frames, most, _NO_EVENTS, _NO_SLOTS)
+    return frames
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Single electrons as an event-counting detector records them.
+
+    quarters: (n, 2) as (y, x) in quarter pixels, sorted by frame. starts: (frames + 1,), where in `quarters` each frame begins.
+    """
+
+    quarters: NDArray[np.uint16]
+    starts: NDArray[np.int64]
+    height: int
+    width: int
+
+    @property
+    def frames(self) -> int:
+        return len(self.starts) - 1
+
+    def places(self, frame: int) -> NDArray[np.float64]:
+        """Return the places (n, 2) as (y, x) of a frame's electrons in pixels; pixel i spans i to i + 1."""
+        return (self.quarters[self.starts[frame] : self.starts[frame + 1]] + 0.5) / 4
+
+
+def deal_events(
+    electrons: NDArray[np.uint16],
+    field: MotionField,
+    *,
+    seed: int,
+    steps_per_frame: int = 1,
+    efficiency: NDArray[np.uint16] | None = None,
+    surround: bool = True,
+) -> Events:
+    """Return the electrons that a detector counts, each with its quarter of a pixel; the arguments as of `deal`.
+
+    efficiency: at most 1 (16384): the probability that an electron is seen. The same electrons come as `deal` would deposit.
+    """
+    slots = np.zeros(_frames(electrons, field, steps_per_frame), np.int64)
+    no_frames = np.zeros((0, *electrons.shape), np.uint8)
+    arguments = _arguments(electrons, field, steps_per_frame, efficiency, surround)
+    _deal(*arguments, np.uint64(seed), no_frames, 0, _NO_EVENTS, slots)  # how many in each frame
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(slots)])
+    quarters = np.empty((int(starts[-1]), 2), np.uint16)
+    _deal(*arguments, np.uint64(seed), no_frames, 0, quarters, starts[:-1].copy())
+    return Events(quarters, starts, *electrons.shape)
+
+
+_Arguments = tuple[NDArray[np.uint16], int, NDArray[np.float64], NDArray[np.float64], int, NDArray[np.uint16]]
+_NO_EVENTS = np.zeros((0, 2), np.uint16)
+_NO_SLOTS = np.zeros(0, np.int64)
+
+
+def _frames(electrons: NDArray[np.uint16], field: MotionField, steps_per_frame: int) -> int:
     height, width = electrons.shape
     if (field.height, field.width) != (height, width):
         raise BadInput(f"a motion of {field.height} × {field.width} pixels was given for a picture of {height} × {width}.")
     if steps_per_frame < 1 or field.frames % steps_per_frame:
         raise BadInput(f"a motion of {field.frames} steps does not make whole frames of {steps_per_frame} steps.")
-    kind = np.dtype(dtype)
-    most = int(np.iinfo(kind).max) if ceiling is None else ceiling
-    frames = np.zeros((field.frames // steps_per_frame, height, width), kind)
+    return field.frames // steps_per_frame
+
+
+def _arguments(
+    electrons: NDArray[np.uint16], field: MotionField, steps_per_frame: int, efficiency: NDArray[np.uint16] | None, surround: bool
+) -> _Arguments:
+    height, width = electrons.shape
     margin = min(math.ceil(largest_shift_px(field)) + 2, height - 1, width - 1) if surround else 0
+    local = np.ascontiguousarray(field.local_px.transpose(2, 1, 3, 0), np.float64)  # (gy, steps, gx, 2)
     if efficiency is None:
         efficiency = np.full((1, 1), EFFICIENCY_ONE, np.uint16)
-    local = np.ascontiguousarray(field.local_px.transpose(2, 1, 3, 0), np.float64)  # (gy, steps, gx, 2)
-    _deal(
-        electrons, margin, field.global_px.astype(np.float64), local, steps_per_frame, efficiency, frames, most, np.uint64(seed)
-    )
-    return frames
+    return np.ascontiguousarray(electrons), margin, field.global_px.astype(np.float64), local, steps_per_frame, efficiency
 
 
 @njit(inline="always")
@@ -116,16 +176,21 @@ def _deal(
     local: NDArray[np.float64],
     steps_per_frame: int,
     efficiency: NDArray[np.uint16],
+    seed: np.uint64,
     frames: NDArray[Any],
     most: int,
-    seed: np.uint64,
+    events: NDArray[np.uint16],
+    slots: NDArray[np.int64],
 ) -> None:
+    """Deposit into `frames`; where there are none, put each electron into `events` at its frame's next slot, or only count."""
     height, width = electrons.shape
     gy, steps, gx, _ = local.shape
     y_scale = (gy - 1) / max(height - 1, 1)
     x_scale = (gx - 1) / max(width - 1, 1)
     uniform = efficiency.shape[0] == 1
     whole = uint64(EFFICIENCY_ONE)
+    deposits = frames.shape[0] > 0
+    fills = events.shape[0] > 0
     unit = 1.0 / 65536.0
     row_field = np.empty((max(gx - 1, 1), steps, 4))  # (dy, dx) at the left edge of a cell, and their slopes over the cell
     for yy in range(-margin, height + margin):
@@ -156,8 +221,10 @@ def _deal(
                 dy = row_field[cell, t, 0] + fx * row_field[cell, t, 2]
                 dx = row_field[cell, t, 1] + fx * row_field[cell, t, 3]
                 # a pixel's centre has whole coordinates: it spans [i - 1/2, i + 1/2)
-                ty = math.floor(yy + dy + (bits & uint64(0xFFFF)) * unit)
-                tx = math.floor(xx + dx + ((bits >> uint64(16)) & uint64(0xFFFF)) * unit)
+                y_place = yy + dy + (bits & uint64(0xFFFF)) * unit
+                x_place = xx + dx + ((bits >> uint64(16)) & uint64(0xFFFF)) * unit
+                ty = math.floor(y_place)
+                tx = math.floor(x_place)
                 if ty < 0 or ty >= height or tx < 0 or tx >= width:
                     continue
                 frame = t // steps_per_frame
@@ -167,5 +234,12 @@ def _deal(
                     if response != whole:
                         state, bits = _next(state)
                         add = int((response + (bits & uint64(EFFICIENCY_ONE - 1))) >> uint64(14))
-                total = frames[frame, ty, tx] + add
-                frames[frame, ty, tx] = total if total < most else most
+                if deposits:
+                    total = frames[frame, ty, tx] + add
+                    frames[frame, ty, tx] = total if total < most else most
+                elif add > 0:
+                    slot = slots[frame]
+                    slots[frame] = slot + 1
+                    if fills:
+                        events[slot, 0] = int(4 * y_place)
+                        events[slot, 1] = int(4 * x_place)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.simulation.detector import Detector, unturn
+from passerelle.simulation.electrons import Events
 from passerelle.simulation.epu_xml import ImageXml, atlas_xml, image_xml, session_xml, square_xml
 from passerelle.simulation.grid import (
     ATLAS_METRE_PER_PX,
@@ -26,11 +27,11 @@ from passerelle.simulation.grid import (
     draw_square,
     preview,
 )
-from passerelle.simulation.movie_file import image_writer, movie_writer
+from passerelle.simulation.movie_file import frame_writer, gain_writer, movie_writer
 from passerelle.simulation.shot import Camera, Product, Shot, file_of
 
 _SUFFIX = {"mrc": "_fractions.mrc", "tiff": "_fractions.tiff", "eer": "_EER.eer"}
-_FORMAT = {"mrc": "Mrc Non-Gain normalized", "tiff": "Tiff Lzw Non-Gain normalized", "eer": "Eer"}
+_FORMAT = {"mrc": "Mrc Non-Gain normalized", "tiff": "Tiff Lzw Non-Gain normalized", "eer": "Eer", "frames": "Mrc"}
 
 
 class EpuLayout:
@@ -58,7 +59,9 @@ class EpuLayout:
         self._kind = kind
         self._defocus = defocus_micrometre
         by_id = {square.id: square for square in grid.squares}
-        self._holes: list[tuple[Square, Hole]] = [(by_id[i], hole) for i in grid.chosen for hole in by_id[i].holes]
+        self._holes: list[tuple[Square, Hole]] = [
+            (by_id[i], hole) for i in grid.chosen for hole in by_id[i].holes if hole.selected
+        ]
         self._square_images: dict[int, str] = {}
 
     def opening(self, at: float) -> list[Product]:
@@ -67,13 +70,16 @@ class EpuLayout:
         seen_as = "Z:\\" + str(atlas / "Atlas.dm").replace("/", "\\")
         picture = ImageXml(at, ATLAS_PX, ATLAS_PX, ATLAS_METRE_PER_PX, 1.0, -0.001, 135, (0.0, 0.0, 7e-5), beam_diameter=9e-4)
         gain = unturn(self._detector.gain, self._orientation)
+        gain_name = "_EER_GainReference.gain" if self._kind == "eer" else "_GainReference.mrc"
         session = session_xml(self._session, self._grid, at, _FORMAT[self._kind], seen_as, self._defocus * 1e-6)
         products = [
             file_of(atlas / f"{stem}.jpg", draw_atlas(self._grid)),
             file_of(atlas / f"{stem}.xml", image_xml(picture)),
             file_of(atlas / "Atlas.dm", atlas_xml(self._grid, stem, at, str(atlas.parent))),
             file_of(self._root / "EpuSession.dm", session),
-            Product(self._root / "Images-Disc1" / f"{_stamp(at)}_GainReference.mrc", image_writer(gain, self._pixel), large=True),
+            Product(
+                self._root / "Images-Disc1" / f"{_stamp(at)}{gain_name}", gain_writer(self._kind, gain, self._pixel), large=True
+            ),
         ]
         products += [self._square_file(square, "") for square in self._grid.squares if not square.holes]
         return products
@@ -82,7 +88,7 @@ class EpuLayout:
         _, hole, (area, setting, _, _) = self._target(shot.number)
         return f"FoilHole_{hole.id}_Data_{area}_{setting}_{_stamp(shot.at)}"
 
-    def exposure(self, shot: Shot, frames: NDArray[Any]) -> list[Product]:
+    def exposure(self, shot: Shot, frames: NDArray[Any] | Events, picture: NDArray[Any]) -> list[Product]:
         square, hole, (_, _, dx, dy) = self._target(shot.number)
         folder = self._root / "Images-Disc1" / f"GridSquare_{square.id}"
         stem = self.movie_name(shot)
@@ -103,16 +109,16 @@ class EpuLayout:
             camera=camera.name,
         )
         products = self._navigation(shot, square, hole)
-        sum_of_frames = frames[:, ::4, ::4].sum(axis=0, dtype=np.float32)
-        products += [
-            Product(
-                folder / "Data" / f"{stem}{_SUFFIX[self._kind]}",
-                movie_writer(self._kind, frames, specimen.pixel_size_angstrom),
-                large=True,
-            ),
-            file_of(folder / "Data" / f"{stem}.jpg", preview(sum_of_frames)),
-            file_of(folder / "Data" / f"{stem}.xml", image_xml(image)),
-        ]
+        data = folder / "Data"
+        if self._kind == "frames":
+            pixel = specimen.pixel_size_angstrom
+            products += [
+                Product(data / f"{stem}_frames_n{n}.mrc", frame_writer(frame, pixel))
+                for n, frame in enumerate(np.asarray(frames))
+            ]
+        else:
+            products.append(Product(data / f"{stem}{_SUFFIX[self._kind]}", movie_writer(self._kind, shot, frames), large=True))
+        products += [file_of(data / f"{stem}.jpg", preview(picture)), file_of(data / f"{stem}.xml", image_xml(image))]
         return products
 
     def _target(self, number: int) -> tuple[Square, Hole, tuple[int, int, float, float]]:

@@ -152,8 +152,8 @@ def session_xml(name: str, grid: Grid, at: float, fractions_format: str, atlas_p
         f'<ImageFileFormat>Mrc</ImageFileFormat><MicroscopeName i:nil="true"/><Name>{escape(name)}</Name><Samples>'
         f"<_items><SampleXml>"
         f'<Id xmlns="{_APP_TYPES}">{grid.atlas_id + 2}</Id><AtlasId>{escape(atlas_path)}</AtlasId>'
-        f'<FilterHolesSettings><Id xmlns="{_APP_TYPES}">{grid.atlas_id + 3}</Id><HoleSize>1.3705E-06</HoleSize>'
-        f"<HoleSpacing>2.6327E-06</HoleSpacing><Rotation>{grid.rotation_rad!r}</Rotation></FilterHolesSettings>"
+        f'<FilterHolesSettings><Id xmlns="{_APP_TYPES}">{grid.atlas_id + 3}</Id><HoleSize>1.8E-06</HoleSize>'
+        f"<HoleSpacing>4.0857E-06</HoleSpacing><Rotation>{grid.rotation_rad!r}</Rotation></FilterHolesSettings>"
         f'<GridSquares xmlns:a="{_ARRAYS}">'
         f'<a:m_serializationArray xmlns:b="{_GENERIC}">{squares}</a:m_serializationArray></GridSquares>'
         f"<GridType>HoleyCarbon</GridType><StartDateTime>{_instant(at)}</StartDateTime><TargetAreaTemplate>"
@@ -169,9 +169,9 @@ def square_xml(grid: Grid, square: Square, image_name: str, root: str, state: st
         f'<b:KeyValuePairOfintTargetLocationXmlBpEWF4JT><b:key>{hole.id}</b:key><b:value><Id xmlns="{_APP_TYPES}">{hole.id}</Id>'
         f"<GridSquareId>{square.id}</GridSquareId><IsNearGridBar>false</IsNearGridBar><Order>{order}</Order>"
         f'<PixelCenter xmlns:c="{_DRAWING}"><c:x>{hole.x_px:.2f}</c:x><c:y>{hole.y_px:.2f}</c:y></PixelCenter>'
-        f'<PixelWidthHeight xmlns:c="{_DRAWING}"><c:height>33.0</c:height><c:width>33.0</c:width></PixelWidthHeight>'
-        f'<Quality>1</Quality><Rotation>0</Rotation><Selected>true</Selected><StagePosition xmlns:c="{_FEI}">'
-        f"<c:A>0</c:A><c:B>0</c:B>"
+        f'<PixelWidthHeight xmlns:c="{_DRAWING}"><c:height>43.3</c:height><c:width>43.3</c:width></PixelWidthHeight>'
+        f"<Quality>1</Quality><Rotation>0</Rotation><Selected>{str(hole.selected).lower()}</Selected>"
+        f'<StagePosition xmlns:c="{_FEI}"><c:A>0</c:A><c:B>0</c:B>'
         f"<c:X>{hole.stage_x!r}</c:X><c:Y>{hole.stage_y!r}</c:Y><c:Z>0</c:Z></StagePosition></b:value>"
         "</b:KeyValuePairOfintTargetLocationXmlBpEWF4JT>"
         for order, hole in enumerate(square.holes)
@@ -189,7 +189,7 @@ def square_xml(grid: Grid, square: Square, image_name: str, root: str, state: st
         f'<GridSquareXml xmlns="{_EPU}" xmlns:i="{_XSI}" xmlns:z="{_Z}" z:Type="Applications.Epu.Persistence.GridSquareXml" '
         f'z:Assembly="Applications.Epu.Persistence, Version={VERSION}, Culture=neutral, PublicKeyToken=null">'
         f'<Id xmlns="{_APP_TYPES}">{square.id}</Id>'
-        f"<AtlasNodeId>{square.id}</AtlasNodeId>{path}<HoleSpacing>2.6327E-06</HoleSpacing>{base}"
+        f"<AtlasNodeId>{square.id}</AtlasNodeId>{path}<HoleSpacing>4.0857E-06</HoleSpacing>{base}"
         f"<ImageFolderName>Images-Disc1</ImageFolderName>"
         f"<Order>{grid.chosen.index(square.id) if square.id in grid.chosen else -1}</Order>"
         f'<Position xmlns:a="{_FEI}"><a:A>0</a:A><a:B>0</a:B><a:X>{square.stage_x!r}</a:X><a:Y>{square.stage_y!r}</a:Y>'

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from passerelle.imaging.field import MotionField
 from passerelle.simulation.detector import Detector
 from passerelle.simulation.drift import per_frame, random_field
-from passerelle.simulation.electrons import deal
+from passerelle.simulation.electrons import Events, deal, deal_events
 from passerelle.simulation.phantom import Conditions, contamination, empty_hole, phantom
 from passerelle.simulation.plan import InstrumentPlan
 from passerelle.simulation.specimen import Specimen
@@ -40,7 +40,7 @@ class Recorded:
     fault: str
     field: MotionField
     electrons: NDArray[np.uint16]
-    frames: NDArray[Any]
+    frames: NDArray[Any] | Events
 
 
 def fault_of(plan: InstrumentPlan, number: int) -> str:
@@ -81,14 +81,25 @@ def record(plan: InstrumentPlan, number: int, specimen: Specimen, detector: Dete
     steps = plan.steps_per_frame
     if fault == "drift":  # a stage that had not come to rest: far, and blurred within each frame
         drift, steps = max(4 * plan.drift_px, 60.0), max(steps, 4)
+    count = plan.frames * plan.eer_raw_per_frame if plan.format == "eer" else plan.frames
     field = random_field(
-        plan.frames, height, width, global_px=drift, local_px=plan.local_motion_px, seed=seeds[3], steps_per_frame=steps
+        count, height, width, global_px=drift, local_px=plan.local_motion_px, seed=seeds[3], steps_per_frame=steps
     )
+    frames = _detect(plan, detector, electrons, field, steps, seeds[4])
+    return Recorded(specimen, fault, per_frame(field, steps), electrons, frames)
+
+
+def _detect(
+    plan: InstrumentPlan, detector: Detector, electrons: NDArray[np.uint16], field: MotionField, steps: int, seed: int
+) -> NDArray[Any] | Events:
+    if plan.format == "eer":
+        seen = detector.event_efficiency() if plan.gain_pattern else None
+        return deal_events(electrons, field, seed=seed, steps_per_frame=steps, efficiency=seen)
     dtype, ceiling = frame_type(plan)
     efficiency = detector.efficiency() if plan.gain_pattern else None
-    frames = deal(electrons, field, seed=seeds[4], steps_per_frame=steps, efficiency=efficiency, dtype=dtype, ceiling=ceiling)
-    detector.add_hot_pixels(frames, seeds[4], ceiling)
-    return Recorded(specimen, fault, per_frame(field, steps), electrons, frames)
+    frames = deal(electrons, field, seed=seed, steps_per_frame=steps, efficiency=efficiency, dtype=dtype, ceiling=ceiling)
+    detector.add_hot_pixels(frames, seed, ceiling)
+    return frames
 
 
 def _spoil(plan: InstrumentPlan, number: int, specimen: Specimen, fault: str, seed: int) -> Specimen:

@@ -18,20 +18,20 @@ SQUARE_METRE_PER_PX = 4.1563e-8
 HOLE_METRE_PER_PX = 1.6359e-9
 _SQUARE_PITCH_METRE = 9.0e-5
 _SQUARE_SIDE_METRE = 6.5e-5
-_HOLE_PITCH_METRE = 2.6327e-6
-_HOLE_SIZE_METRE = 1.3705e-6
+_HOLE_SIZE_METRE = 1.8e-6
 _PREVIEW_PX = 512  # EPU's previews: the longest side
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A foil hole. x_px, y_px: in its square's picture (row 0 at the top, as EPU counts). stage in metres."""
+    """A foil hole. x_px, y_px: in its square's picture (row 0 at the top, as EPU counts). selected: is exposed. stage: metres."""
 
     id: int
     x_px: float
     y_px: float
     stage_x: float
     stage_y: float
+    selected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Grid:
     rotation_rad: float
 
 
-def make_grid(*, seed: int, holes_a_square: int = 60, exposures_a_hole: int = 2, chosen_squares: int = 8) -> Grid:
-    """Draw a grid: about 80 squares, of which the best `chosen_squares` get holes."""
+def make_grid(*, seed: int, exposures_a_hole: int = 2, chosen_squares: int = 24, chosen_holes: int = 8) -> Grid:
+    """Draw a grid: about 80 squares, of which the best `chosen_squares` get holes; `chosen_holes` of these are exposed."""
     rng = np.random.default_rng(seed)
     rotation = float(rng.uniform(-0.3, 0.3))
     atlas_id = int(rng.integers(10_000_000, 20_000_000))
@@ -83,7 +83,7 @@ def make_grid(*, seed: int, holes_a_square: int = 60, exposures_a_hole: int = 2,
     order = sorted(range(len(squares)), key=lambda i: abs(squares[i].ice - 0.45))[:chosen_squares]
     for i in order:
         next_id += 1000
-        holes = _holes(rng, squares[i], next_id, rotation, holes_a_square)
+        holes = _holes(rng, squares[i], next_id, rotation, chosen_holes)
         squares[i] = Square(**{**_fields(squares[i]), "holes": holes})
     radius = 0.28 * _HOLE_SIZE_METRE
     areas: list[tuple[int, int, float, float]] = []
@@ -100,10 +100,9 @@ def _fields(square: Square) -> dict[str, object]:
 
 
 def _holes(rng: np.random.Generator, square: Square, first_id: int, rotation: float, wanted: int) -> tuple[Hole, ...]:
-    side = max(math.isqrt(wanted), 1)
-    while side * side < wanted:
-        side += 1
-    pitch = min(_HOLE_PITCH_METRE, 0.8 * _SQUARE_SIDE_METRE / side)
+    side = 14
+    pitch = 0.88 * _SQUARE_SIDE_METRE / side
+    selected = set(rng.choice(side * side, min(wanted, side * side), replace=False).tolist())
     holes: list[Hole] = []
     for n in range(side * side):
         row, column = divmod(n, side)
@@ -112,8 +111,8 @@ def _holes(rng: np.random.Generator, square: Square, first_id: int, rotation: fl
         y = u * math.sin(rotation) + v * math.cos(rotation)
         x_px = SQUARE_WIDTH_PX / 2 + x / SQUARE_METRE_PER_PX + rng.normal(0, 1)
         y_px = SQUARE_HEIGHT_PX / 2 + y / SQUARE_METRE_PER_PX + rng.normal(0, 1)
-        holes.append(Hole(first_id + n, x_px, y_px, square.stage_x + x, square.stage_y - y))
-    return tuple(holes[:wanted])
+        holes.append(Hole(first_id + n, x_px, y_px, square.stage_x + x, square.stage_y - y, n in selected))
+    return tuple(holes)
 
 
 def draw_atlas(grid: Grid) -> bytes:

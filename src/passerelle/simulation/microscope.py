@@ -13,11 +13,14 @@ from threading import Event
 from passerelle.core.errors import BadFile, BadInput, NotFound, StorageError, storage_errors
 from passerelle.core.log import logger
 from passerelle.simulation.arrival import append_files, copy_in_bulk, make
+from passerelle.simulation.atoms import Atoms, read_atoms
 from passerelle.simulation.detector import Detector, make_detector, perfect_detector
+from passerelle.simulation.digital_micrograph import DigitalMicrographLayout
 from passerelle.simulation.epu import EpuLayout
 from passerelle.simulation.exposures import conditions_of, frame_type, record
 from passerelle.simulation.grid import make_grid
 from passerelle.simulation.krios import krios_micrograph
+from passerelle.simulation.particles import particles_of_model
 from passerelle.simulation.phantom import phantom
 from passerelle.simulation.plan import InstrumentPlan, Plan
 from passerelle.simulation.serialem import SerialemLayout
@@ -85,15 +88,23 @@ class _Instrument:
         self._told = told
         self._waiting: list[tuple[Path, Product]] = []
         self._delivered: list[Delivered] = []
+        self._atoms: Atoms | None = None
 
     def run(self) -> None:
         plan = self._plan
         real = _real_micrograph(plan)
         first = real if real is not None else self._specimen(real, 0)
         height, width = first.picture.shape
-        detector = make_detector(height, width, seed=plan.seed) if plan.gain_pattern else perfect_detector(height, width)
+        detector = _detector(plan, height, width)
         dtype, ceiling = frame_type(plan)
-        camera = Camera(_CAMERA_NAMES[plan.program], height, width, dtype, ceiling, plan.exposure_seconds)
+        camera = Camera(
+            "Falcon 4i" if plan.format == "eer" else _CAMERA_NAMES[plan.program],
+            height,
+            width,
+            dtype,
+            ceiling,
+            plan.exposure_seconds,
+        )
         with storage_errors(self._aside):
             self._buffer.mkdir(parents=True, exist_ok=True)
             write_camera(self._aside, detector)
@@ -121,7 +132,7 @@ class _Instrument:
                 gain_orientation=plan.gain_orientation,
                 electrons=taken.electrons if plan.keep_specimens else None,
             )
-            self._deliver(layout.exposure(shot, taken.frames), Delivered(plan.name, name, number, taken.fault))
+            self._deliver(layout.exposure(shot, taken.frames, taken.electrons), Delivered(plan.name, name, number, taken.fault))
             number += 1
         self._copy_waiting()
         shutil.rmtree(self._buffer, ignore_errors=True)
@@ -132,7 +143,12 @@ class _Instrument:
             return real.flipped(bool(number & 1), bool(number & 2))
         side = plan.size_px or _DEFAULT_SIDE_PX
         conditions = conditions_of(plan, number, plan.pixel_size_angstrom, plan.dose_e_per_angstrom2)
-        return phantom(side, side, conditions, seed=plan.seed * 100_003 + number)
+        seed = plan.seed * 100_003 + number
+        if plan.specimen == "model" and plan.model is not None:
+            if self._atoms is None:
+                self._atoms = read_atoms(plan.model)
+            return particles_of_model(self._atoms, side, side, conditions, seed=seed, name=plan.model.name.split(".")[0])
+        return phantom(side, side, conditions, seed=seed)
 
     def _deliver(self, products: list[Product], delivered: Delivered) -> None:
         if self._plan.arrival == "append":
@@ -169,28 +185,28 @@ def _real_micrograph(plan: InstrumentPlan) -> Specimen | None:
     return specimen if plan.size_px is None else specimen.crop(plan.size_px, plan.size_px)
 
 
+def _detector(plan: InstrumentPlan, height: int, width: int) -> Detector:
+    if not plan.gain_pattern:
+        return perfect_detector(height, width)
+    # events have no counts that a hot pixel could add to
+    return make_detector(height, width, seed=plan.seed, hot_pixels=0 if plan.format == "eer" else 30)
+
+
 def _layout(plan: InstrumentPlan, at: float, detector: Detector, camera: Camera, specimen: Specimen) -> Layout:
     stamp = time.strftime("%Y%m%d_%H%M%S", time.gmtime(at))
-    pixel = specimen.pixel_size_angstrom
-    if plan.program == "epu":
-        grid = make_grid(seed=plan.seed)
+    pixel, orientation = specimen.pixel_size_angstrom, plan.gain_orientation
+    if plan.program in ("epu", "falcon2"):
         return EpuLayout(
             plan.session or f"Supervisor_{stamp}_{plan.name}",
-            grid,
+            make_grid(seed=plan.seed),
             detector,
             camera,
             pixel,
-            gain_orientation=plan.gain_orientation,
-            kind=plan.format,
+            gain_orientation=orientation,
+            kind="frames" if plan.program == "falcon2" else plan.format,
             defocus_micrometre=-1e-4 * (specimen.applied_defocus_angstrom or 0),
         )
+    session = plan.session or f"{stamp}_{plan.name}"
     if plan.program == "serialem":
-        return SerialemLayout(
-            plan.session or f"{stamp}_{plan.name}",
-            detector,
-            camera,
-            pixel,
-            gain_orientation=plan.gain_orientation,
-            kind=plan.format,
-        )
-    raise BadInput(f"sessions of {plan.program} cannot be simulated yet.")
+        return SerialemLayout(session, detector, camera, pixel, gain_orientation=orientation, kind=plan.format)
+    return DigitalMicrographLayout(session, detector, pixel, gain_orientation=orientation, kind=plan.format)

@@ -95,7 +95,7 @@ def empty_hole(height: int, width: int, conditions: Conditions) -> Specimen:
     )
 
 
-def contamination(height: int, width: int, *, seed: int, coverage: float = 0.55) -> NDArray[np.float32]:
+def contamination(height: int, width: int, *, seed: int, coverage: float = 0.28) -> NDArray[np.float32]:
     """Return the share of electrons (0.25 … 1) that passes thick ice crystals, which cover `coverage` of the picture."""
     rng = np.random.default_rng(seed)
     coarse = 8
@@ -129,18 +129,22 @@ def _place_particles(
     box = min(2 * round(0.6 * diameter_angstrom / pixel), height, width)
     radius = 0.5 * diameter_angstrom / pixel
     templates = [_particle(rng, box, radius, pixel, contrast) for _ in range(_TEMPLATES)]
-    pitch = 1.1 * diameter_angstrom / pixel
-    rows = max(int((height - box) / pitch), 0) + 1
-    columns = max(int((width - box) / pitch), 0) + 1
-    wanted = min(int(coverage * height * width / (math.pi * radius**2)), rows * columns)
-    poses: list[Pose] = []
-    for place in rng.choice(rows * columns, wanted, replace=False):
-        row, column = divmod(int(place), columns)
-        y = min(int(row * pitch + rng.uniform(0, 0.08 * pitch)), height - box)
-        x = min(int(column * pitch + rng.uniform(0, 0.08 * pitch)), width - box)
+    wanted = int(coverage * height * width / (math.pi * radius**2))
+    places = apart(rng, height - box, width - box, wanted, 2.04 * radius)
+    for y, x in places:
         density[y : y + box, x : x + box] += templates[int(rng.integers(_TEMPLATES))]
-        poses.append(Pose(y + box // 2, x + box // 2))
-    return tuple(poses)
+    return tuple(Pose(y + box // 2, x + box // 2) for y, x in places)
+
+
+def apart(rng: np.random.Generator, rows: int, columns: int, wanted: int, distance: float) -> list[tuple[int, int]]:
+    """Throw up to `wanted` points into rows × columns, one after another, none nearer than `distance` to another."""
+    placed = np.empty((0, 2))
+    for y, x in zip(rng.integers(0, rows + 1, 8 * wanted), rng.integers(0, columns + 1, 8 * wanted), strict=True):
+        if len(placed) == wanted:
+            break
+        if not len(placed) or np.hypot(placed[:, 0] - y, placed[:, 1] - x).min() >= distance:
+            placed = np.vstack([placed, [y, x]])
+    return [(int(y), int(x)) for y, x in placed]
 
 
 def _particle(rng: np.random.Generator, box: int, radius: float, pixel: float, contrast: float) -> NDArray[np.float32]:

@@ -46,6 +46,9 @@ class InstrumentPlan(Section):
     defocus_min_angstrom: float = Field(default=9000.0, gt=0, description="Computed specimens: smallest underfocus.")
     defocus_max_angstrom: float = Field(default=22000.0, gt=0, description="Computed specimens: largest underfocus.")
     frames: int = Field(default=40, ge=1, le=2000, description="Frames a movie.")
+    eer_raw_per_frame: int = Field(
+        default=8, ge=1, le=100, description="EER only: raw frames for each of `frames`; the motion goes on from one to the next."
+    )
     exposure_seconds: float = Field(default=4.0, gt=0, description="Exposure time that sidecars tell.")
     movies: int | None = Field(default=None, ge=0, description="End after this many movies; none: go on until stopped.")
     movies_per_hour: float = Field(default=120.0, ge=0, description="Rate of exposures; 0: as fast as this machine can.")
@@ -87,6 +90,8 @@ class InstrumentPlan(Section):
         }
         if self.format not in formats[self.program]:
             raise ValueError(f"{self.program} writes {' or '.join(formats[self.program])}, not {self.format}")
+        if self.depth == "uint4" and self.format != "mrc":
+            raise ValueError("depth = uint4 needs format = mrc")
         if self.specimen == "model" and self.model is None:
             raise ValueError("specimen = model needs the path of a model")
         if self.defocus_max_angstrom < self.defocus_min_angstrom:

@@ -10,7 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from passerelle.simulation.detector import Detector, unturn
-from passerelle.simulation.movie_file import image_writer, movie_writer
+from passerelle.simulation.electrons import Events
+from passerelle.simulation.movie_file import gain_writer, movie_writer
 from passerelle.simulation.shot import Camera, Product, Shot, file_of
 
 
@@ -40,7 +41,7 @@ class SerialemLayout:
     def opening(self, at: float) -> list[Product]:
         gain = unturn(self._detector.gain, self._orientation)
         return [
-            Product(self._root / "frames" / self._gain_name, image_writer(gain, self._pixel), large=True),
+            Product(self._root / "frames" / self._gain_name, gain_writer("mrc", gain, self._pixel), large=True),
             file_of(self._root / "frames" / self._defects_name, defects_text(self._detector, self._camera)),
         ]
 
@@ -48,12 +49,10 @@ class SerialemLayout:
         clock = time.gmtime(shot.at)
         return f"{self._session}_{shot.number + 1:05d}_{time.strftime('%b%d_%H.%M.%S', clock)}"
 
-    def exposure(self, shot: Shot, frames: NDArray[Any]) -> list[Product]:
+    def exposure(self, shot: Shot, frames: NDArray[Any] | Events, picture: NDArray[Any]) -> list[Product]:
         suffix = {"tiff": ".tif", "mrc": ".mrc"}[self._kind]
         name = self.movie_name(shot) + suffix
-        movie = Product(
-            self._root / "frames" / name, movie_writer(self._kind, frames, shot.specimen.pixel_size_angstrom), large=True
-        )
+        movie = Product(self._root / "frames" / name, movie_writer(self._kind, shot, frames), large=True)
         mdoc = file_of(self._root / "frames" / f"{name}.mdoc", self._mdoc(shot, name))
         return [movie, mdoc]
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from passerelle.simulation.electrons import Events
 from passerelle.simulation.specimen import Specimen
 
 
@@ -70,8 +71,8 @@ class Layout(Protocol):
         """Return the files that are there before the first exposure."""
         ...
 
-    def exposure(self, shot: Shot, frames: NDArray[Any]) -> list[Product]:
-        """Return the files of one exposure in the order in which they appear; the movie or its frames are among them."""
+    def exposure(self, shot: Shot, frames: NDArray[Any] | Events, picture: NDArray[Any]) -> list[Product]:
+        """Return the files of one exposure in the order in which they appear. picture: what their previews show."""
         ...
 
     def movie_name(self, shot: Shot) -> str:

@@ -22,9 +22,10 @@ _SUFFIX = ".truth.json"
 class Truth:
     """The truth of one movie.
 
-    field: the motion, a frame at a time. Defocus in angstrom, None where nobody knows (a real micrograph). fault: why a
-    person would reject this exposure, "" if it is a good one. gain_orientation: how the gain file must be turned to fit the
-    movie. specimen_file, camera_file: .npz files of the specimen at rest (None: not kept) and of the camera's true gain and defects.
+    field: the motion, a frame at a time. Defocus in angstrom, None where nobody knows (a real micrograph).
+    fault: why a person would reject this exposure, "" if it is a good one. gain_orientation: how the gain file must be turned to
+    fit the movie. specimen_file, camera_file: .npz files of the specimen at rest (None: not kept) and of the camera's true gain
+    and defects.
     """
 
     movie: str
