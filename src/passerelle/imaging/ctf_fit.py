@@ -145,8 +145,8 @@ def ring_contrast(spectrum: Spectrum, low_per_angstrom: float, high_per_angstrom
     usable = np.flatnonzero((per_step > 0) & (mean > 0))
     if usable.size < _FEWEST_CELLS:
         raise BadInput(
-            f"a CTF cannot be fitted between {1 / low_per_angstrom:.3g} and {1 / high_per_angstrom:.3g} Å: the picture is too small "
-            "or too coarse, or the range too narrow.",
+            f"a CTF cannot be fitted between {1 / low_per_angstrom:.3g} and {1 / high_per_angstrom:.3g} Å: "
+            "the picture is too small or too coarse, or the range too narrow.",
             advice="Check the pixel size and the range of resolution.",
         )
     s = np.sqrt(q[usable])
