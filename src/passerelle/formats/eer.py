@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile, BadInput, UnsupportedFile
 from passerelle.formats import tiff_pages as tags
-from passerelle.formats.eer_codec import deposit, scan
 from passerelle.formats.eer_metadata import eer_values
 from passerelle.formats.movie import OpenMovie
 from passerelle.formats.reader import MovieHeader
@@ -97,6 +96,8 @@ class EerReader(OpenMovie):
         super().__init__(source, header)
 
     def _decode(self, index: int, target: NDArray[Any]) -> None:
+        from passerelle.formats.eer_codec import deposit  # here: numba is heavy, and the gateway reads headers only
+
         target[:] = 0
         coding = self._coding
         for raw in self._raw_frames_of(index):
@@ -110,6 +111,8 @@ class EerReader(OpenMovie):
         """Before memory beyond the size of the file is taken, prove that the events fill the frame."""
         if self.header.height * self.header.width * self.header.dtype.itemsize <= self._source.size:
             return
+        from passerelle.formats.eer_codec import scan
+
         coding = self._coding
         for raw in self._raw_frames_of(index):
             page = self._pages[raw]

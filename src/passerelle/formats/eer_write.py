@@ -15,7 +15,6 @@ from passerelle.core.errors import BadInput
 from passerelle.core.units import ANGSTROM_PER_METRE
 from passerelle.formats import tiff_assemble as kinds
 from passerelle.formats import tiff_pages as tags
-from passerelle.formats.eer_codec import encode
 from passerelle.formats.tiff_assemble import Tag, TiffAssembly
 
 _CODINGS = {65000: (8, 2, True), 65001: (7, 2, False), 65002: (7, 1, False)}  # run bits, place bits of an axis, waste
@@ -78,6 +77,8 @@ def write_eer_movie(
 
 def encode_events(places: NDArray[Any], height: int, width: int, compression: int = 65001) -> tuple[bytes, int]:
     """Return the code of one raw frame and the number of events in it; `places` as in `write_eer_movie`."""
+    from passerelle.formats.eer_codec import encode  # here: numba is heavy, and most programs only read
+
     run_bits, axis_bits, waste = _CODINGS[compression]
     grid = 1 << axis_bits
     fine = np.floor(np.asarray(places, np.float64).reshape(-1, 2) * grid).astype(np.int64)

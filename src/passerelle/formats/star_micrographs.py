@@ -1,7 +1,8 @@
 """Corrected micrographs with their CTF as RELION ≥ 3.1 reads them: a table of optics groups and a table of micrographs.
 
-Labels as RELION's jobs MotionCorr and CtfFind write them (metadata_label.h). A column that no micrograph has a value for is left out;
-where only some have one, RELION's own default fills the gap, so that a number is never made up: motion 0, phase shift 0.
+Labels as RELION's jobs MotionCorr and CtfFind write them (metadata_label.h). A column that no micrograph has a value for is
+left out; where only some have one, RELION's own default fills the gap, so that a number is never made up: motion 0, phase shift
+0.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class OpticsGroup:
 class MicrographRow:
     """One corrected micrograph. name and the other names: paths as RELION shall find them, without spaces.
 
-    optics_group: counted from 1. defocus_angle_deg: counter-clockwise from x to the direction of U. score: correlation of the fit;
-    resolution_angstrom: to which it holds. Motion in Å.
+    optics_group: counted from 1. defocus_angle_deg: counter-clockwise from x to the direction of U. score: correlation of the
+    fit; resolution_angstrom: to which it holds. Motion in Å.
     """
 
     name: str
