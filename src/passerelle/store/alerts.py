@@ -50,12 +50,32 @@ def mute(connection: Connection, alert_id: int, *, at: float) -> Alert:
     return found
 
 
-def standing(connection: Connection, *, session_id: int | None = None) -> list[Alert]:
-    """Return the alerts that are open and not muted, latest first: of one session, or of all and of the machine."""
-    query = select(alerts).where(alerts.c.closed_at.is_(None), alerts.c.muted.is_(False)).order_by(alerts.c.opened_at.desc())
+def standing(connection: Connection, *, session_id: int | None = None, muted: bool = False) -> list[Alert]:
+    """Return the open alerts, latest first: of one session, or of all and of the machine; `muted`: also those that were muted."""
+    query = select(alerts).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
+    if not muted:
+        query = query.where(alerts.c.muted.is_(False))
     if session_id is not None:
         query = query.where(alerts.c.session_id == session_id)
     return [value(Alert, found) for found in connection.execute(query)]
+
+
+def closed(connection: Connection, *, limit: int) -> list[Alert]:
+    """Return the alerts closed last, latest first."""
+    query = select(alerts).where(alerts.c.closed_at.is_not(None)).order_by(alerts.c.closed_at.desc()).limit(limit)
+    return [value(Alert, found) for found in connection.execute(query)]
+
+
+def close(connection: Connection, alert_id: int, *, at: float) -> None:
+    """Close an alert by hand; the same cause may open another.
+
+    Raises:
+        NotFound: there is no such open alert.
+    """
+    found = connection.execute(select(alerts).where(alerts.c.id == alert_id, alerts.c.closed_at.is_(None))).one_or_none()
+    if found is None:
+        raise NotFound(f"There is no open alert {alert_id}.")
+    clear(connection, found.kind, session_id=found.session_id, at=at)
 
 
 def _of(kind: str, session_id: int | None):

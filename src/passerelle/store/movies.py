@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select, update
@@ -63,6 +64,16 @@ def get(connection: Connection, movie_id: int) -> Movie:
     return value(Movie, found)
 
 
+def by_id(connection: Connection, ids: Iterable[int]) -> list[Movie]:
+    """Return those of these movies that exist, oldest first."""
+    wanted = sorted(set(ids))
+    found: list[Movie] = []
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(movies).where(movies.c.id.in_(wanted[start : start + _CHUNK])).order_by(movies.c.id)
+        found += _all(connection, query)
+    return found
+
+
 def change(connection: Connection, movie: Movie, **values: Any) -> Movie:
     """Change values that are not the state; no event of its own."""
     change_all(connection, [(movie, values)])
@@ -101,9 +112,17 @@ def move_to(
     return get(connection, movie.id)
 
 
-def move_all(
-    connection: Connection, steps: Sequence[tuple[Movie, MovieState, Mapping[str, Any]]], *, at: float, data: Mapping[str, Any]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A move of one movie. values: columns that change with it. data: what the event tells."""
+
+    movie: Movie
+    target: MovieState
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def move_all(connection: Connection, steps: Iterable[Step], *, at: float) -> None:
     """Move many movies that were read in this very transaction, change values with each, and write the events.
 
     Raises:
@@ -111,10 +130,11 @@ def move_all(
     """
     changes: list[tuple[Movie, Mapping[str, Any]]] = []
     log: list[dict[str, Any]] = []
-    for movie, target, values in steps:
+    for step in steps:
+        movie, target = step.movie, step.target
         move(movie.state, target, what=f"movie {movie.key}")
-        changes.append((movie, dict(values) | {"state": target}))
-        story = {"from": movie.state.value, "generation": values.get("generation", movie.generation)} | dict(data)
+        changes.append((movie, dict(step.values) | {"state": target}))
+        story = {"from": movie.state.value, "generation": step.values.get("generation", movie.generation)} | dict(step.data)
         log.append(events.row(f"movie_{target.value}", at=at, session_id=movie.session_id, movie_id=movie.id, data=story))
     change_all(connection, changes)
     events.add_all(connection, log)
@@ -156,6 +176,36 @@ def unprocessed(connection: Connection) -> int:
     """Return how many movies wait for a worker or have one."""
     active = movies.c.state.in_((MovieState.QUEUED, MovieState.RUNNING))
     return connection.execute(select(func.count()).where(active)).scalar() or 0
+
+
+def rank(connection: Connection, movie: Movie) -> int:
+    """Return how many movies of the session were found before this one."""
+    query = select(func.count()).where(movies.c.session_id == movie.session_id, movies.c.id < movie.id)
+    return connection.execute(query).scalar() or 0
+
+
+def failed_in_a_row(connection: Connection, session_id: int, *, limit: int = 50) -> int:
+    """Return how many of the movies that ended last have failed, up to the first that has not."""
+    ended = movies.c.state.in_((MovieState.DONE, MovieState.FAILED))
+    query = (
+        select(movies.c.state)
+        .where(movies.c.session_id == session_id, ended)
+        .order_by(movies.c.finished_at.desc(), movies.c.id.desc())
+        .limit(limit)
+    )
+    states = [MovieState(row.state) for row in connection.execute(query)]
+    return next((count for count, state in enumerate(states) if state is not MovieState.FAILED), len(states))
+
+
+def latest_metrics(connection: Connection, session_id: int, *, limit: int) -> list[dict[str, float]]:
+    """Return the metrics of the movies done last, latest first; a metric that is not a number is left out."""
+    query = (
+        select(movies.c.metrics)
+        .where(movies.c.session_id == session_id, movies.c.state == MovieState.DONE)
+        .order_by(movies.c.finished_at.desc())
+        .limit(limit)
+    )
+    return [{name: inner for name, inner in row.metrics.items() if inner is not None} for row in connection.execute(query)]
 
 
 def next_wake(connection: Connection, *, now: float) -> float | None:

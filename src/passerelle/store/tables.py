@@ -98,6 +98,7 @@ movies = Table(
     Column("advice", Text),
     Column("said", JSON, nullable=False, default=dict),  # source -> acquisition.metadata.Metadata as that source gave it
     Column("metadata", JSON, nullable=False, default=dict),  # acquisition.metadata.Reconciled
+    Column("inputs", JSON, nullable=False, default=dict),  # gain and defect map of the present run: path and generation
     Column("recipe", JSON),  # overrules the session's for this movie alone
     Column("steps", JSON, nullable=False, default=list),  # processing.task.StepRecord
     Column("grid_square", String(100)),

@@ -80,6 +80,7 @@ class Movie:
     advice: str | None
     said: Mapping[str, Mapping[str, Any]]
     metadata: Mapping[str, Any]
+    inputs: Mapping[str, Any]
     recipe: Mapping[str, Any] | None
     steps: tuple[Mapping[str, Any], ...]
     grid_square: str | None

@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("advice", sa.Text(), nullable=True),
         sa.Column("said", sa.JSON(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("inputs", sa.JSON(), nullable=False),
         sa.Column("recipe", sa.JSON(), nullable=True),
         sa.Column("steps", sa.JSON(), nullable=False),
         sa.Column("grid_square", sa.String(length=100), nullable=True),

@@ -1,0 +1,28 @@
+"""What a compute node imports: the registered tasks, JSON in, JSON out, idempotent. No database, no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+REGISTRY = "passerelle.service.tasks"
+MOVIE = "movie"
+
+
+def run_movie(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Process one movie: a `processing.MovieTask` in, a `processing.MovieOutcome` out."""
+    # here, and not above: the service itself names these tasks without loading numba and the rest
+    from passerelle.processing.movie import process_movie
+    from passerelle.processing.task import MovieTask
+
+    return process_movie(MovieTask.model_validate(spec)).model_dump(mode="json")
+
+
+def warm(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Load the libraries, so that the first movie need not wait for them."""
+    import passerelle.processing.movie  # noqa: F401
+
+    return {}
+
+
+TASKS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {MOVIE: run_movie, "warm": warm}
