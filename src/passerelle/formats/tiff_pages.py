@@ -76,6 +76,7 @@ class TiffFile:
             (self._first,) = struct.unpack_from(order + "I", head, 4)
         # what the strip tables of all pages may take together: honest pages share no bytes
         self._budget = source.size + 65536
+        self._unclaimed = source.size
 
     def pages(self) -> list[Page]:
         """Return all pages in order.
@@ -146,6 +147,9 @@ class TiffFile:
         ends = max(offset + count for offset, count in zip(offsets, counts, strict=True))
         if ends > self.source.size:
             raise self._ended(f"the pixels of page {index} lie", ends)
+        self._unclaimed -= sum(counts)
+        if self._unclaimed < 0:
+            raise self._bad("is corrupt: its pages claim more pixels than the file has bytes.")
         return Page(
             width=width,
             height=height,

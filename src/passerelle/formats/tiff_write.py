@@ -80,7 +80,7 @@ def _add_frame(assembly: TiffAssembly, frame: NDArray[Any], pixel_size_angstrom:
 
 
 def _digest(frame: NDArray[Any]) -> bytes:
-    return blake3(np.ascontiguousarray(frame, frame.dtype.newbyteorder("=")).data).digest()
+    return blake3(np.ascontiguousarray(frame, frame.dtype.newbyteorder("=")).reshape(-1).view(np.uint8).data).digest()
 
 
 def _verify(path: Path, stream: BinaryIO, digests: list[bytes]) -> None:
