@@ -519,14 +519,14 @@ def _curves(row: MovieRow) -> dict[str, Any]:
     ramp = (frames - 20) / 20
     local_y = [(1.6 * math.sin(x / 1300) * ramp + rng.normal(0, 0.05, 40)).tolist() for y, x in centres]
     local_x = [(1.3 * math.cos(y / 1100) * ramp + rng.normal(0, 0.05, 40)).tolist() for y, x in centres]
-    s = np.linspace(0, 0.42, 210)
+    s = np.sqrt((np.arange(500) + 0.5) / 500) * 0.75
     chi = np.pi * 0.019687 * s**2 * row.metrics["defocus_angstrom"] - np.pi / 2 * 2.7e7 * 0.019687**3 * s**4 + 0.1
     model = np.sin(chi) ** 2
     limit = 1 / row.metrics["ctf_resolution_angstrom"]
     spectrum = model * np.exp(-40 * s**2) * 0.9 + 0.02 + rng.normal(0, 0.02, s.size)
     agreement = np.clip(1 / (1 + np.exp((s - limit) * 60)) + rng.normal(0, 0.03, s.size), -0.2, 1)
     return {
-        "drift": {"frame": frames.tolist(), "dy_angstrom": dy.tolist(), "dx_angstrom": dx.tolist()},
+        "drift": {"frame": (frames + 1).tolist(), "dy_angstrom": dy.tolist(), "dx_angstrom": dx.tolist()},
         "local": {"y": [c[0] for c in centres], "x": [c[1] for c in centres], "dy_px": local_y, "dx_px": local_x},
         "ctf": {
             "spacing_per_angstrom": s.tolist(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ _UNITS = {
     "_um": "µm",
     "_px": "px",
 }
+_UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _NAMES = {
     "voltage_kv": "Voltage",
     "spherical_aberration_mm": "Spherical aberration",
@@ -41,7 +43,7 @@ _NAMES = {
 
 def visible(text: str) -> str:
     """Escape lone surrogates, control and direction characters; leave everything that can be read."""
-    return "".join(c if c.isprintable() or c in "\n\t" else printable(c) for c in text)
+    return "".join(printable(c) if unicodedata.category(c) in _UNSHOWN and c not in "\n\t" else c for c in text)
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -102,10 +104,10 @@ def size(count: int | None) -> str:
 
 def label(name: str) -> str:
     """spherical_aberration_mm -> "Spherical aberration"."""
-    if name in BY_NAME:
-        return BY_NAME[name].label
     if name in _NAMES:
         return _NAMES[name]
+    if name in BY_NAME:
+        return BY_NAME[name].label
     for ending in _UNITS:
         name = name.removesuffix(ending)
     return name.replace("_", " ").capitalize()

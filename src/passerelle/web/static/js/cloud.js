@@ -1,6 +1,7 @@
 // Points on two axes, drawn by verdict in colour and shape; hover names a point, a click opens it. Axes by uPlot.
 import uPlot from "../vendor/uPlot.esm.js";
 import { el } from "./dom.js";
+import { number } from "./format.js";
 
 const NEAR_PX = 22;
 const ORDER = ["accept", "warn", "reject"];
@@ -24,9 +25,17 @@ export function axis(extra = {}) {
   };
 }
 
+// Ticks as all other numbers are written, with as many digits as their step needs.
+export function ticksWith(unit = "") {
+  return (u, ticks, axisIndex, space, step) => {
+    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    return ticks.map((tick) => number(tick, digits) + (unit ? `\u202f${unit}` : ""));
+  };
+}
+
 export class Cloud {
   // options: time (x is an instant), right (px kept free at the right), words(i) -> text, open(i), zoomed(range|null),
-  // drawMore(cloud, context), xText, yText(value) -> tick words
+  // drawMore(cloud, context), xTicks, yTicks: of uPlot's axes
   constructor(host, options) {
     this.host = host;
     this.options = options;
@@ -73,7 +82,7 @@ export class Cloud {
   }
 
   #settings() {
-    const { time, right = 10, xText, yText } = this.options;
+    const { time, right = 10, xTicks, yTicks = ticksWith() } = this.options;
     return {
       width: Math.max(120, this.host.clientWidth), height: Math.max(80, this.host.clientHeight),
       padding: [8, right, 0, 0],
@@ -84,8 +93,8 @@ export class Cloud {
         y: { range: () => this.yRange },
       },
       axes: [
-        axis({ size: 24, gap: 3, space: 60, ...(xText ? { values: (u, ticks) => ticks.map(xText) } : {}) }),
-        axis({ size: 46, gap: 4, space: 28, ...(yText ? { values: (u, ticks) => ticks.map(yText) } : {}) }),
+        axis({ size: 24, gap: 3, space: 60, ...(xTicks ? { values: xTicks } : {}) }),
+        axis({ size: 46, gap: 4, space: 28, values: yTicks }),
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
       hooks: {
@@ -103,10 +112,7 @@ export class Cloud {
   #resize() {
     const width = this.host.clientWidth;
     const height = this.host.clientHeight;
-    if (width > 60 && height > 60 && (width !== this.plot.width || height !== this.plot.height)) {
-      this.plot.setSize({ width, height });
-      this.options.resized?.(this);
-    }
+    if (width > 60 && height > 60 && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
   }
 
   // Where a point is drawn, in the canvas' own pixels; values beyond the range stand at its edge.

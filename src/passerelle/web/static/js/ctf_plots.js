@@ -10,32 +10,64 @@ const RINGS = 8;
 export function drawCtf(movie) {
   const curves = movie.curves.ctf;
   const place = document.getElementById("spectrum");
-  if (place && movie.row.metrics.pixel_size_angstrom) rings(place, movie);
-  if (curves?.spacing_per_angstrom?.length) drawCurve(document.getElementById("ctf-curve"), curves, movie.row.metrics.ctf_resolution_angstrom);
+  if (!place || !curves?.spacing_per_angstrom?.length) return;
+  rings(place, movie, edgeOf(curves.spacing_per_angstrom));
+  drawCurve(document.getElementById("ctf-curve"), curves, movie.row.metrics.ctf_resolution_angstrom);
 }
 
-// The picture's edge is Nyquist; x to the right, y up, angles counter-clockwise.
-function rings(place, movie) {
+// The curves' cells are even in squared frequency up to the picture's edge; their middles are told.
+function edgeOf(spacing) {
+  const last = spacing[spacing.length - 1];
+  return spacing.length > 1 ? Math.sqrt(last ** 2 + (last ** 2 - spacing[spacing.length - 2] ** 2) / 2) : last;
+}
+
+// x to the right, y up, angles counter-clockwise. What lies far beyond the last ring is cut off, until a click shows all.
+function rings(place, movie, edge) {
   const m = movie.row.metrics;
-  const nyquist = 0.5 / m.pixel_size_angstrom;
+  const picture = place.querySelector("img");
+  const nearest = Math.max(1, Math.min(4, (edge * (m.ctf_resolution_angstrom ?? 1)) / 1.35));
+  let drawn = null;
+  const draw = (zoom) => {
+    picture.style.transform = `scale(${zoom})`;
+    drawn?.remove();
+    drawn = drawRings(m, movie, edge / zoom);
+    place.append(drawn);
+    place.title = zoom > 1 ? "Click to show the whole spectrum" : "Click to show the rings";
+    place.setAttribute("aria-pressed", String(zoom > 1));
+  };
+  let near = true;
+  const turn = () => { near = !near; draw(near ? nearest : 1); };
+  place.tabIndex = 0;
+  place.setAttribute("role", "button");
+  place.addEventListener("click", turn);
+  place.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    turn();
+  });
+  draw(nearest);
+}
+
+function drawRings(m, movie, edge) {
   const drawing = svg("svg", { viewBox: `${-HALF} ${-HALF} ${2 * HALF} ${2 * HALF}`, "aria-hidden": "true" });
   for (let n = 1; n <= RINGS; n++) {
     const points = [];
     for (let step = 0; step <= 120; step++) {
       const angle = (step / 120) * 2 * Math.PI;
       const s = zero(n, angle, movie);
-      if (s === null || s > nyquist) break;
-      const r = (s / nyquist) * HALF;
+      if (s === null || s > edge) break;
+      const r = (s / edge) * HALF;
       points.push(`${(r * Math.cos(angle)).toFixed(2)} ${(-r * Math.sin(angle)).toFixed(2)}`);
     }
     if (points.length === 121) drawing.append(svg("path", { class: "ring-zero", d: `M${points.join("L")}Z` }));
   }
   if (m.ctf_resolution_angstrom) {
-    const r = HALF / m.ctf_resolution_angstrom / nyquist;
+    const r = HALF / m.ctf_resolution_angstrom / edge;
     drawing.append(svg("ellipse", { class: "ring-limit", cx: 0, cy: 0, rx: r, ry: r }));
     drawing.append(svg("text", { class: "ring-words", x: 0, y: (-r - 5).toFixed(1), "text-anchor": "middle" }, `${number(m.ctf_resolution_angstrom, 2)} Å`));
   }
-  place.append(drawing);
+  drawing.append(svg("text", { class: "ring-edge", x: HALF - 6, y: HALF - 8, "text-anchor": "end" }, `edge ${number(1 / edge, 2)} Å`));
+  return drawing;
 }
 
 // The n-th zero of the CTF along a direction, in 1/Å:
@@ -62,10 +94,11 @@ function zero(n, angle, movie) {
 
 function drawCurve(host, curves, resolution) {
   const lines = [["spectrum", "measured", "quiet"], ["model", "fitted", "accent"], ["agreement", "agreement", "warn"]];
+  const reach = Math.max(0.2, 1.4 / (resolution || 4)); // beyond it there is only noise
   const plot = new uPlot({
-    width: host.clientWidth, height: host.clientHeight, padding: [8, 8, 0, 0], legend: { show: false },
+    width: host.clientWidth, height: host.clientHeight, padding: [8, 20, 0, 0], legend: { show: false },
     cursor: { points: { show: false }, y: false, drag: { x: true, y: false } },
-    scales: { x: { time: false }, y: { range: (u, low, high) => [Math.min(-0.1, Math.max(-0.5, low)), Math.max(1, Math.min(1.5, high)) + 0.05] } },
+    scales: { x: { time: false, range: (u, low, high) => (low > curves.spacing_per_angstrom[0] ? [low, high] : [0, Math.min(high, reach)]) }, y: { range: (u, low, high) => [Math.min(-0.1, Math.max(-0.5, low)), Math.max(1, Math.min(1.5, high)) + 0.05] } },
     axes: [
       axis({ size: 26, gap: 3, space: 50, values: (u, ticks) => ticks.map((tick) => (tick > 0 ? `${number(1 / tick, 1 / tick < 10 ? 1 : 0)} Å` : "")) }),
       axis({ size: 34, space: 36 }),

@@ -29,11 +29,13 @@ function valueOf(ids) {
 
 const idsOf = (square) => square.holes.flatMap((hole) => hole.movies);
 
-// Colours span the middle nine tenths of what the holes show.
+// Colours span what nearly all holes show: a lonely outlier takes the last colour and leaves the others theirs.
 function span() {
   const all = grid.squares.flatMap((square) => square.holes.map((hole) => valueOf(hole.movies))).filter((value) => value !== null).sort((a, b) => a - b);
   if (!all.length) return [0, 1];
-  return [all[Math.floor(0.05 * (all.length - 1))], all[Math.ceil(0.95 * (all.length - 1))]];
+  const [first, third] = [all[Math.floor(0.25 * (all.length - 1))], all[Math.ceil(0.75 * (all.length - 1))]];
+  const reach = 1.5 * (third - first);
+  return [Math.max(all[0], first - reach), Math.min(all[all.length - 1], third + reach)];
 }
 
 function words(text) { $("map-words").textContent = text; }

@@ -39,9 +39,11 @@ export class MetricPlot {
       words: (i) => `${metricText(this.metric, this.movies.metrics[this.metric.name][this.at[i]])} · ${this.movies.columns.name[this.at[i]]}`,
       open: (i, event) => this.calls.open(this.at[i], event),
       zoomed: this.calls.zoomed,
-      resized: () => this.limits.place(),
-      drawMore: (cloud, context, ratio) => this.#histogram(cloud, context, ratio),
-      xText: axisIsTime ? null : (value) => (Number.isInteger(value) ? number(value, 0) : ""),
+      drawMore: (cloud, context, ratio) => {
+        this.#histogram(cloud, context, ratio);
+        this.limits?.place(); // the axes may have moved
+      },
+      xTicks: axisIsTime ? null : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? number(tick, 0) : "")),
     });
     this.limits = new Limits(this.cloud, this.metric.label, (value) => `${number(value, this.metric.digits)} ${this.metric.shown_unit}`,
       (key, value, final) => this.#moved(key, value, final));

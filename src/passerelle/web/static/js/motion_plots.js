@@ -44,7 +44,7 @@ function drawCourse(host, drift) {
     width: host.clientWidth, height: host.clientHeight, padding: [8, 8, 0, 0], legend: { show: false },
     cursor: { points: { show: false }, y: false, drag: { x: false, y: false } },
     scales: { x: { time: false } },
-    axes: [axis({ size: 26, gap: 3, space: 50, values: (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick + 1 : "")) }), axis({ size: 40, space: 30 })],
+    axes: [axis({ size: 26, gap: 3, space: 50, values: (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) }), axis({ size: 40, space: 30 })],
     series: [{}, ...lines.map(([, , tone]) => ({ stroke: () => colour(tone), width: 1.4, points: { show: true, size: 4, fill: () => colour(tone) } }))],
   }, [drift.frame, drift.dx_angstrom, drift.dy_angstrom], host);
   host.after(legend([["", "drift along x, Å", "accent"], ["", "along y, Å, by frame", "warn"]]));
@@ -53,9 +53,10 @@ function drawCourse(host, drift) {
 
 // Each patch's way from the first frame to the last, enlarged so that neighbours hardly meet.
 function drawField(place, local, values) {
-  const height = values.height_px ?? Math.max(...local.y) + Math.min(...local.y);
-  const width = values.width_px ?? Math.max(...local.x) + Math.min(...local.x);
+  const height = local.height ?? values.height_px ?? Math.max(...local.y) + Math.min(...local.y);
+  const width = local.width ?? values.width_px ?? Math.max(...local.x) + Math.min(...local.x);
   const longest = Math.max(width, height);
+  local = aboutTheMean(local);
   let most = 1e-6;
   local.dy_px.forEach((ways, p) => ways.forEach((dy, t) => { most = Math.max(most, Math.hypot(dy, local.dx_px[p][t])); }));
   const pitch = Math.sqrt((width * height) / local.y.length);
@@ -70,6 +71,15 @@ function drawField(place, local, values) {
   });
   place.replaceChildren(drawing);
   document.getElementById("field-words").textContent = `local motion, enlarged ${number(gain, 0)}×; at most ${number(most, 1)} px`;
+}
+
+// What all patches have in common is the drift, which is drawn beside.
+function aboutTheMean(local) {
+  const less = (ways) => {
+    const mean = ways[0].map((_, t) => ways.reduce((sum, way) => sum + way[t], 0) / ways.length);
+    return ways.map((way) => way.map((value, t) => value - mean[t]));
+  };
+  return { ...local, dy_px: less(local.dy_px), dx_px: less(local.dx_px) };
 }
 
 function head(points) {

@@ -1,9 +1,9 @@
-// The list of movies: filtered, sorted, searched, fifty at a time.
+// The list of movies: filtered, sorted, searched, twenty-five at a time.
 import { el, icon } from "./dom.js";
 import { MARK_WORDS, metricText, moment, number } from "./format.js";
 import { counts, outside } from "./movies.js";
 
-const PAGE = 50;
+const PAGE = 25;
 const SHOWN = ["ctf_resolution_angstrom", "defocus_angstrom", "astigmatism_angstrom", "total_motion_angstrom", "ice_ring_score", "contamination_percent"];
 const RANK = { accept: 0, warn: 1, reject: 2, failed: 3, running: 4, queued: 5, found: 6, gone: 7 };
 const FILTERS = [["all", "all"], ["accept", "accepted"], ["warn", "warned"], ["reject", "rejected"], ["failed", "failed"], ["todo", "to do"]];
@@ -47,7 +47,7 @@ export class MovieTable {
     const cell = el("th", { scope: "col", class: isNumber ? "num" : null }, el("button", { type: "button", onclick: () => {
       this.sort = { by: key, down: this.sort.by === key ? !this.sort.down : key !== "name" && key !== "mark" };
       this.#first();
-    } }, unit ? `${words}, ${unit}` : words));
+    } }, words, unit ? el("span", { class: "unit" }, unit) : null));
     this.heads.set(key, cell);
     return cell;
   }

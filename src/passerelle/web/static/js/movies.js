@@ -76,7 +76,10 @@ export function sturdyRange(values, also = []) {
   const sorted = Float64Array.from(values.filter((value) => value !== null && Number.isFinite(value))).sort();
   if (!sorted.length) return [0, 1];
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(share * (sorted.length - 1))))];
-  let [low, high] = sorted.length < 50 ? [sorted[0], sorted[sorted.length - 1]] : [at(0.005), at(0.985)];
+  // Tukey's fences, wide
+  const [first, third] = [at(0.25), at(0.75)];
+  const reach = 3.5 * (third - first) || Infinity;
+  let [low, high] = [Math.max(sorted[0], first - reach), Math.min(sorted[sorted.length - 1], third + reach)];
   const span = high - low || Math.abs(high) * 0.1 || 1;
   for (const value of also) {
     if (value > high && value < high + 1.2 * span) high = value;

@@ -1,7 +1,7 @@
 // The session's page: plots with limits that re-filter at once, scatter, table; kept live by the stream of changes.
 import { el, getJson, icon, post, toast, typing } from "./dom.js";
 import { metricText, number } from "./format.js";
-import { Cloud } from "./cloud.js";
+import { Cloud, ticksWith } from "./cloud.js";
 import { MetricPlot } from "./metric_plot.js";
 import { MovieTable } from "./movie_table.js";
 import { Movies, counts, sturdyRange } from "./movies.js";
@@ -63,7 +63,8 @@ function redraw() {
   marks = movies.marks(tried ? limits : null);
   const { present, shown } = wantedMetrics();
   $("plots-empty").hidden = present.length > 0;
-  $("below").hidden = false;
+  $("scatter-panel").hidden = present.length < 2;
+  $("below").classList.toggle("single", present.length < 2);
   $("more-plots").hidden = present.length <= FIRST.length;
   const places = order();
   for (const metric of shown) {
@@ -145,7 +146,7 @@ function drawScatter(present) {
       right: 16,
       words: (i) => `${metricText(x, movies.metrics[x.name][scatter.at[i]])}, ${metricText(y, movies.metrics[y.name][scatter.at[i]])} · ${movies.columns.name[scatter.at[i]]}`,
       open: (i, event) => open(scatter.at[i], event),
-      xText: (value) => `${value} ${x.shown_unit}`, yText: (value) => `${value} ${y.shown_unit}`,
+      xTicks: ticksWith(x.shown_unit), yTicks: ticksWith(y.shown_unit),
     });
     scatter.pair = `${x.name} ${y.name}`;
   }
