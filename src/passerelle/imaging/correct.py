@@ -101,7 +101,7 @@ def _accumulate(
     factors: NDArray[np.float32],
     threads: int,
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
-    count, height, width = frames.shape
+    _count, height, width = frames.shape
     bad = defects
     if gain is not None:
         gain = np.ascontiguousarray(gain, np.float32)

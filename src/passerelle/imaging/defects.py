@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, uniform_filter
+from scipy.ndimage import distance_transform_edt
+
+from passerelle.imaging.kernels_local import neighbourhood_mean
 
 _STAND_INS = 4
 _HOT_SIGMA = 8.0
+_MANY = 2e-3
 
 
 def find_hot_pixels(
@@ -42,19 +45,25 @@ def find_hot_pixels(
     if mean <= 0:
         return np.zeros(picture.shape, np.bool_)
     scale = noise_variance / mean  # counts of one event in the mean
-    stable = 2 * np.sqrt(np.maximum(picture / np.float32(scale) + np.float32(0.375), 0)).astype(np.float32)
+    stable = picture * np.float32(1 / scale)
+    np.maximum(stable, 0, out=stable)
+    stable += np.float32(0.375)
+    np.sqrt(stable, out=stable)
+    stable *= 2
     found = np.zeros(picture.shape, np.bool_)
-    for _ in range(2):  # the second time without the neighbours that are bad themselves
-        share = uniform_filter(live.astype(np.float32), 7, mode="mirror")
-        around = uniform_filter(np.where(live, stable, np.float32(0)), 7, mode="mirror")
-        local = np.divide(around, share, out=np.zeros_like(around), where=share > 0.1)
-        away = np.where(live | found, stable - local, np.float32(0))
-        step = max(1, picture.shape[0] // 512)
+    step = max(1, picture.shape[0] // 256)
+    for _ in range(2):
+        local = neighbourhood_mean(stable, live, 3)
+        away = np.subtract(stable, local, out=local, where=local > 0)
         sample = away[::step][live[::step]]
         centre = float(np.median(sample)) if sample.size else 0.0
         spread = max(1.4826 * float(np.median(np.abs(sample - centre))) if sample.size else 1.0, 1.0)
-        found = (np.abs(away - centre) > sigma * spread) & (share > 0.1) & ~known
-        live = ~known & ~found
+        away -= np.float32(centre)
+        found = (away > sigma * spread) | (away < -sigma * spread)
+        found &= ~known
+        if np.count_nonzero(found) < _MANY * found.size:
+            break
+        live = ~(known | found)  # many: again, without the neighbours that are bad themselves
     return found
 
 

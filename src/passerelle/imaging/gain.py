@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from passerelle.core.errors import BadInput
+from passerelle.imaging.kernels_local import neighbourhood_mean
 
 # As seen with row 0 at the bottom and x to the right (MRC): rotations are counter-clockwise, flip_x mirrors left and right, flip_y bottom
 # and top, transpose mirrors on the diagonal y = x, antitranspose on the other one.
@@ -27,6 +27,7 @@ _TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 ORIENTATIONS: tuple[str, ...] = tuple(_TURNS)
 
 _DETAIL_PX = 9  # pattern finer than this counts; what is coarser may be the specimen
+_SMOOTH_PX = 32
 _CERTAIN_SIGMA = 8.0
 
 
@@ -112,10 +113,8 @@ def better_orientation(scores: tuple[OrientationScore, ...], used: str) -> Orien
 def _detail(picture: NDArray[np.float32], live: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Relative difference of each pixel from its neighbourhood; 0 at dead pixels and at extremes."""
     known = np.where(live, picture, np.float32(0))
-    share = uniform_filter(live.astype(np.float32), _DETAIL_PX, mode="mirror")
-    around = uniform_filter(known, _DETAIL_PX, mode="mirror")
-    local = np.divide(around, share, out=np.ones_like(around), where=share > 0.3)
-    usable = live & (share > 0.3) & (local > 0)
+    local = neighbourhood_mean(known, live, _DETAIL_PX // 2, 0.3)
+    usable = live & (local > 0)
     detail = np.divide(known, local, out=np.ones_like(known), where=usable) - np.float32(1)
     spread = 1.4826 * float(np.median(np.abs(detail[:: max(1, detail.shape[0] // 512)])))
     detail[np.abs(detail) > 6 * max(spread, 1e-6)] = 0
@@ -149,6 +148,7 @@ def residual_gain(mean_frame_corrected: NDArray[Any], *, noise_variance: float =
     detail = _detail(picture, live)
     # the local mean takes 1/81 of the noise with it
     variance = float(np.vdot(detail, detail)) / detail.size / (1 - 1 / _DETAIL_PX**2) - noise_variance / mean**2
-    smooth = uniform_filter(picture, 32, mode="mirror")[16::8, 16::8] if min(picture.shape) > 64 else picture
-    low, high = (float(v) for v in np.percentile(smooth, (2.5, 97.5)))
+    smooth = neighbourhood_mean(picture, live, _SMOOTH_PX // 2)
+    smooth = smooth[smooth > 0]
+    low, high = (float(v) for v in np.percentile(smooth[:: max(1, smooth.size // 200_000)], (2.5, 97.5)))
     return float(np.sqrt(max(variance, 0.0))), high / low if low > 0 else 1.0

@@ -10,6 +10,34 @@ _BLOCK = 512  # modes summed in float32 before they are added in float64
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def cut_windows(
+    pictures: NDArray[np.float32],
+    tops: NDArray[np.int64],
+    lefts: NDArray[np.int64],
+    window: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Write out[t, :h, :w] = (a cut of pictures[t] at its top and left, less its mean) * window (h, w); beyond the window zeros."""
+    height, width = window.shape
+    for t in range(pictures.shape[0]):
+        top, left = tops[t], lefts[t]
+        total = 0.0
+        for y in range(height):
+            source = pictures[t, top + y]
+            part = np.float32(0.0)
+            for x in range(width):
+                part += source[left + x]
+            total += part
+        mean = np.float32(total / (height * width))
+        for y in range(height):
+            source, target, factor = pictures[t, top + y], out[t, y], window[y]
+            for x in range(width):
+                target[x] = (source[left + x] - mean) * factor[x]
+            target[width:] = np.float32(0.0)
+        out[t, height:] = np.float32(0.0)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def gather_modes(
     spectra: NDArray[np.complex64], rows: NDArray[np.int32], columns: NDArray[np.int32], first: int, modes: NDArray[np.float32]
 ) -> None:

@@ -64,9 +64,8 @@ def decimate_frames(
     first: int,
     last: int,
 ) -> None:
-    """Write frames first … last, reduced by step = every · box: boxes of `box` rows, then taps_y over them; taps_x over single columns.
-
-    out (t, y // step, x // step); gain (y, x) is 0 at defects. Beyond the edges the last rows and columns repeat.
+    """Write frames first … last, reduced by step = every · box: boxes of `box` rows, then taps_y over them; taps_x (4 · step) over single
+    columns. out (t, y // step, x // step); gain (y, x) is 0 at defects. Beyond the edges the last rows and columns repeat.
     """
     step = every * box
     rows, columns = out.shape[1], out.shape[2]
@@ -97,13 +96,18 @@ def decimate_frames(
                     phases[p, x] = line[p]
                     phases[p, margin + columns + x] = line[width - step + p]
             reduced[:] = np.float32(0.0)
-            for j in range(len(taps_x)):
-                tap = taps_x[j]
-                place = shift + j
-                source_phase = phases[place % step]
-                start = place // step
+            for p in range(step):
+                # the four taps of one phase lie `step` columns apart, side by side in its row
+                source_phase = phases[(shift + p) % step]
+                start = (shift + p) // step
+                a, b, c, d = taps_x[p], taps_x[p + step], taps_x[p + 2 * step], taps_x[p + 3 * step]
                 for x in range(columns):
-                    reduced[x] += tap * source_phase[start + x]
+                    reduced[x] += (
+                        a * source_phase[start + x]
+                        + b * source_phase[start + x + 1]
+                        + c * source_phase[start + x + 2]
+                        + d * source_phase[start + x + 3]
+                    )
             # box row y is met by the taps of the rows of out around it; at the edges it also stands for the rows beyond
             low = y if y > 0 else -before_y
             high = y if y < every * rows - 1 else y + before_y + every - 1

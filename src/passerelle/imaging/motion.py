@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from passerelle.imaging.defects import find_hot_pixels
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, frame_statistics, native, require_frames, require_shape
-from passerelle.imaging.reduce import choose_binning, reduce_frames
 from passerelle.imaging.motion_global import find_drift
 from passerelle.imaging.motion_local import LocalMotion, find_local_motion
+from passerelle.imaging.reduce import choose_binning, reduce_frames
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,9 @@ def find_drift(
     window = edge_window((binned.shape[1], binned.shape[2]), 0.06)
     values = np.empty((len(grid.rows), 2, count), np.float32)
     coarse = np.empty((count, small[0], small[1] // 2 + 1), np.complex64)
+    corners = np.zeros((count, 2), np.intp)
     for part in batches(count):
-        spectra = transform_frames(binned[part], window, shape, threads)
+        spectra = transform_frames(binned[part], corners[part], window, shape, threads)
         spectra[~usable[part]] = 0
         coarse[part] = crop(spectra, shape, small)
         gather(grid, spectra, part.start, values)
@@ -79,7 +80,7 @@ def refine_track(
     frames = int(usable.sum())
     trusted: NDArray[np.float32] | None = None
     schedule = _schedule(wide, bfactor_angstrom2)
-    for bfactor in [*schedule, schedule[-1]]:
+    for place, bfactor in enumerate([*schedule, schedule[-1]]):
         reach = np.sqrt(bfactor / (8 * np.pi**2))
         for _ in range(3):
             match = match_frames(stack, track, bfactor, trusted)
@@ -94,8 +95,8 @@ def refine_track(
             track += step - step[usable].mean(axis=0)
             if float(length[usable].max()) < 0.01:
                 break
-        if bfactor <= 2 * schedule[-1]:
-            trusted = reliability(mode_power(stack, track), frames)
+        if place == len(schedule) - 1:
+            trusted = reliability(stack.grid, mode_power(stack, track), frames)
     return fill_between(track, usable)
 
 

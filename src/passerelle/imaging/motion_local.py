@@ -94,8 +94,7 @@ def find_local_motion(
     cut: list[_Patch] = []
     for corner in corners:
         start = np.clip(np.array(corner) + offset, 0, [height - side[0], width - side[1]])
-        pieces = np.stack([binned[t, y : y + side[0], x : x + side[1]] for t, (y, x) in enumerate(start)])
-        spectra = transform_frames(pieces, window, (side[0], side[1]), threads)
+        spectra = transform_frames(binned, start, window, (side[0], side[1]), threads)
         spectra[~usable] = 0
         values = np.empty((len(grid.rows), 2, count), np.float32)
         gather(grid, spectra, 0, values)
@@ -109,7 +108,7 @@ def find_local_motion(
     schedule = [wide, wide, between, between, *[bfactor_angstrom2] * 4]
     trusted: NDArray[np.float32] | None = None
     measured = np.zeros((len(cut), count, 2))
-    for bfactor in schedule:
+    for place, bfactor in enumerate(schedule):
         model = model_shifts(basis, state)
         matches = _match_all(cut, model, bfactor, trusted, threads)
         stiffness, signal = _stiffness(matches, usable)
@@ -122,7 +121,7 @@ def find_local_motion(
         limit = 2 * np.sqrt(bfactor / (8 * np.pi**2)) / pixel_size_angstrom
         step = solve_step(basis, slopes, stiffness * (count / max(count - 1, 1)), trust, smoothness)
         state = added(state, _limited(step, limit))
-        if bfactor <= between:
+        if place in (3, 5):
             trusted = _reliability(cut, model_shifts(basis, state), int(usable.sum()), threads)
     residual = measured  # of the last round, about the model before its last, small step
     rejected = (trust < 0.5) | ~usable
@@ -145,7 +144,7 @@ def _patch_side(length: int, parts: int) -> int:
 
 
 def _spread(room: int, parts: int) -> list[int]:
-    return [0] if parts < 2 else [int(round(room * i / (parts - 1))) for i in range(parts)]
+    return [0] if parts < 2 else [round(room * i / (parts - 1)) for i in range(parts)]
 
 
 def _match_all(
@@ -164,7 +163,7 @@ def _reliability(cut: list[_Patch], model: NDArray[np.float64], frames: int, thr
         return [mode_power(cut[p].stack, model[p] - cut[p].origin_px) for p in range(first, last)]
 
     powers = [power for part in in_bands(band, len(cut), threads) for power in part]
-    return reliability(np.mean(powers, axis=0), frames)
+    return reliability(cut[0].stack.grid, np.mean(powers, axis=0), frames)
 
 
 def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

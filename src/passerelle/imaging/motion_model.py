@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,34 +76,38 @@ def solve_step(
     Maximises sum_pt trust (slope · d - d stiffness d / 2), the frames' common shift left free; `smoothness` holds the bend of local
     motion over time back, relative to what the data say.
     """
-    patches, frames, _ = slopes.shape
+    frames = slopes.shape[1]
     space, time = basis.space, basis.time
     s, k = space.shape[1], time.shape[1]
     centred = time - time.mean(axis=0)
     weights = trust[:, :, None, None] * stiffness[:, None]  # (p, t, 2, 2)
-    size = frames + s * k
-    normal = np.zeros((size, 2, size, 2))
-    right = np.zeros((size, 2))
-    index = np.arange(frames)
-    normal[index, :, index, :] = weights.sum(axis=0)
-    right[:frames] = np.einsum("pt,ptc->tc", trust, slopes)
-    if s:
-        cross = np.einsum("ptcd,ps,tk->tcskd", weights, space, centred).reshape(frames, 2, s * k, 2)
-        normal[:frames, :, frames:, :] = cross
-        normal[frames:, :, :frames, :] = cross.transpose(2, 3, 0, 1)
-        inner = np.einsum("ptcd,ps,pu->tcdsu", weights, space, space)
-        both = np.einsum("tcdsu,tk,tl->skculd", inner, centred, centred)
-        bend = np.diff(np.eye(k), 2, axis=0) if k > 2 else np.zeros((0, k))
-        scale = float(np.einsum("skcskc->", both)) / max(2 * s * k, 1)
-        both += (smoothness * scale) * np.einsum("su,kl,cd->skculd", np.eye(s), bend.T @ bend, np.eye(2))
-        normal[frames:, :, frames:, :] = both.reshape(s * k, 2, s * k, 2)
-        right[frames:] = np.einsum("pt,ptc,ps,tk->skc", trust, slopes, space, centred).reshape(s * k, 2)
-    matrix = normal.reshape(2 * size, 2 * size)
-    diagonal = matrix.diagonal().copy()
-    matrix = matrix + np.diag(1e-6 * diagonal + 1e-9 * max(float(diagonal.max(initial=0.0)), 1e-30))
-    solution = np.linalg.solve(matrix, right.ravel()).reshape(size, 2)
-    drift = solution[:frames]
-    return Coefficients(drift - drift.mean(axis=0), solution[frames:].reshape(s, k, 2))
+    own = weights.sum(axis=0)  # (t, 2, 2): of the drift of each frame
+    scale = max(float(np.einsum("tcc->", own)) / (2 * frames), 1e-30)
+    own += 1e-6 * scale * np.eye(2)
+    pull = np.einsum("pt,ptc->tc", trust, slopes)
+    if not s:
+        return Coefficients(_centred(np.linalg.solve(own, pull[..., None])[..., 0]), np.zeros((0, k, 2)))
+    # the drift of each frame is eliminated first: its equations know nothing of other frames
+    cross = np.einsum("ptcd,ps->tcsd", weights, space)
+    cross = np.einsum("tcsd,tk->tcskd", cross, centred).reshape(frames, 2, 2 * s * k)
+    inner = np.einsum("ptcd,psu->tcdsu", weights, space[:, :, None] * space[:, None, :])
+    both = np.einsum("tcdsu,tkl->skculd", inner, centred[:, :, None] * centred[:, None, :])
+    bend = np.diff(np.eye(k), 2, axis=0) if k > 2 else np.zeros((0, k))
+    stiff = float(np.einsum("skcskc->", both)) / (2 * s * k)
+    both += (smoothness * stiff) * np.einsum("su,kl,cd->skculd", np.eye(s), bend.T @ bend, np.eye(2))
+    local_pull = np.einsum("ptc,ps,tk->skc", trust[..., None] * slopes, space, centred).reshape(-1)
+    inverse = np.linalg.inv(own)
+    reduced = np.einsum("tcd,tdn->tcn", inverse, cross).reshape(2 * frames, -1)
+    flat = cross.reshape(2 * frames, -1)
+    matrix = both.reshape(2 * s * k, 2 * s * k) - flat.T @ reduced
+    matrix += np.diag(1e-6 * np.abs(matrix.diagonal()) + 1e-9 * scale)
+    local = np.linalg.solve(matrix, local_pull - reduced.T @ pull.reshape(-1))
+    drift = np.einsum("tcd,td->tc", inverse, pull - (flat @ local).reshape(frames, 2))
+    return Coefficients(_centred(drift), local.reshape(s, k, 2))
+
+
+def _centred(drift: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(drift - drift.mean(axis=0), np.float64)
 
 
 def added(a: Coefficients, b: Coefficients) -> Coefficients:

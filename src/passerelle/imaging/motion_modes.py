@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
-from passerelle.imaging.kernels_align import common_power, correlate_modes, gather_modes
+from passerelle.imaging.kernels_align import common_power, correlate_modes, cut_windows, gather_modes
 
 _BATCH = 16  # frames transformed at once
 _LEAST_WEIGHT = 0.01
+_BANDS, _RINGS = 12, 80
 
 
 @dataclass(frozen=True, slots=True)
 class ModeGrid:
     """Which modes of a picture `shape` (binned pixels) are used. ky, kx: cycles per pixel of the movie; radius: cycles per angstrom,
-    ascending. The lines ky = 0 and kx = 0 are left out: there live the rows and columns of a camera's read-out and the picture's edges."""
+    roughly ascending; ring: rings of equal count, 0 the innermost. The lines ky = 0 and kx = 0 are left out: there live the rows and columns of a camera's read-out and the picture's edges."""
 
     shape: fft.Shape
     rows: NDArray[np.int32]
@@ -27,6 +27,7 @@ class ModeGrid:
     ky: NDArray[np.float32]
     kx: NDArray[np.float32]
     radius: NDArray[np.float32]
+    ring: NDArray[np.intp]
 
 
 def mode_grid(shape: fft.Shape, binning: int, pixel_size_angstrom: float, bfactor_angstrom2: float) -> ModeGrid:
@@ -38,15 +39,21 @@ def mode_grid(shape: fft.Shape, binning: int, pixel_size_angstrom: float, bfacto
     use = (radius_px * side >= min(3.0, side / 8)) & (radius_px <= 0.5) & (ky[:, None] != 0) & (kx[None, :] > 0)
     use &= np.exp(-0.25 * bfactor_angstrom2 * radius**2) > _LEAST_WEIGHT
     rows, columns = np.nonzero(use)
-    order = np.argsort(radius[rows, columns], kind="stable")
-    rows, columns = rows[order], columns[order]
+    distance = radius[rows, columns]
+    # sorted into a few bands of radius, so that low resolution comes first, but as they lie in memory within a band
+    place = np.argsort(np.argsort(distance, kind="stable"), kind="stable")
+    count = max(len(rows), 1)
+    order = np.argsort(place * _BANDS // count, kind="stable")
+    rows, columns, distance = rows[order], columns[order], distance[order]
+    rings = max(1, min(_RINGS, count // 100))
     return ModeGrid(
         shape,
         rows.astype(np.int32),
         columns.astype(np.int32),
         (ky[rows] / binning).astype(np.float32),
         (kx[columns] / binning).astype(np.float32),
-        radius[rows, columns].astype(np.float32),
+        distance.astype(np.float32),
+        (place[order] * rings // count).astype(np.intp),
     )
 
 
@@ -79,27 +86,31 @@ def edge_window(shape: fft.Shape, share: float) -> NDArray[np.float32]:
 
 
 def transform_frames(
-    pictures: NDArray[np.float32], window: NDArray[np.float32], shape: fft.Shape, workers: int
+    pictures: NDArray[np.float32],
+    corners: NDArray[np.intp],
+    window: NDArray[np.float32],
+    shape: fft.Shape,
+    workers: int,
 ) -> NDArray[np.complex64]:
-    """Return half transforms of pictures (n, y, x) less their means, windowed, padded with zeros to `shape`."""
-    means = pictures.mean(axis=(1, 2), keepdims=True)
-    padded = np.zeros((pictures.shape[0], *shape), np.float32)
-    padded[:, : pictures.shape[1], : pictures.shape[2]] = (pictures - means) * window
+    """Return half transforms of cuts of pictures (n, y, x), at corners (n, 2) and as large as the window, less their means, windowed,
+    padded with zeros to `shape`."""
+    padded = np.empty((pictures.shape[0], *shape), np.float32)
+    tops, lefts = np.ascontiguousarray(corners[:, 0], np.int64), np.ascontiguousarray(corners[:, 1], np.int64)
+    cut_windows(pictures, tops, lefts, window, padded)
     return fft.rfft2(padded, workers)
 
 
 def whiten(grid: ModeGrid, values: NDArray[np.float32]) -> None:
     """Scale modes in place so that, ring by ring, the mean power over the frames is 1."""
-    m = values.shape[0]
-    if not m:
+    if not len(values):
         return
-    power = np.einsum("mct,mct->m", values, values) / values.shape[2]
-    rings = max(1, min(64, m // 50))
-    edges = [m * i // rings for i in range(rings + 1)]  # modes are sorted by radius: rings of equal count
-    for first, last in pairwise(edges):
-        mean = float(power[first:last].mean(dtype=np.float64))
-        if mean > 0:
-            values[first:last] *= np.float32(1 / np.sqrt(mean))
+    power = _ring_means(grid, np.einsum("mct,mct->m", values, values) / values.shape[2])
+    scale = np.where(power > 0, 1 / np.sqrt(np.maximum(power, 1e-30)), 0).astype(np.float32)
+    values *= scale[grid.ring][:, None, None]
+
+
+def _ring_means(grid: ModeGrid, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.bincount(grid.ring, values) / np.maximum(np.bincount(grid.ring), 1)
 
 
 def batches(count: int) -> list[slice]:
@@ -118,7 +129,8 @@ def match_frames(
     """Correlate every frame with the sum of the others, the frames moved back by shifts_px (t, 2), in one pass over the modes."""
     grid = stack.grid
     weights = np.exp(np.float32(-0.25 * bfactor_angstrom2) * grid.radius**2)
-    used = int(np.searchsorted(-weights, -_LEAST_WEIGHT))
+    above = np.flatnonzero(weights > _LEAST_WEIGHT)
+    used = int(above[-1]) + 1 if len(above) else 0
     if reliability is not None:
         weights = weights * reliability
     out = np.zeros((6, stack.values.shape[2]))
@@ -158,17 +170,11 @@ def mode_power(stack: ModeStack, shifts_px: NDArray[np.float64]) -> NDArray[np.f
     return out
 
 
-def reliability(common: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+def reliability(grid: ModeGrid, common: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Return how far each mode of the sum of `frames` frames can be trusted, 0 … 1: its Wiener weight.
 
-    common: mode_power, a share of the whitened power of a frame; averaged over rings of equal count.
+    common: mode_power, a share of the whitened power of a frame; averaged over rings.
     """
-    m = len(common)
-    rings = max(1, min(80, m // 200))
-    edges = [m * i // rings for i in range(rings + 1)]
-    out = np.empty(m, np.float32)
-    for first, last in pairwise(edges):
-        share = float(np.clip(common[first:last].mean(dtype=np.float64), 0.0, 0.999))
-        ratio = max(frames - 1, 1) * share / (1 - share)
-        out[first:last] = max(ratio / (1 + ratio), 1e-3)
-    return out
+    share = np.clip(_ring_means(grid, common), 0.0, 0.999)
+    ratio = max(frames - 1, 1) * share / (1 - share)
+    return np.maximum(ratio / (1 + ratio), 1e-3).astype(np.float32)[grid.ring]

@@ -69,7 +69,9 @@ def _reduced(frames: NDArray[Any], factors: NDArray[np.float32], binning: int, t
     taps_x = np.repeat(taps, box).astype(np.float32) / np.float32(box)
     taps_y = (taps / box).astype(np.float32)
     in_bands(
-        lambda first, last: decimate_frames(frames, factors, box, binning // box, taps_y, taps_x, out, first, last), count, threads
+        lambda first, last: decimate_frames(frames, factors, box, binning // box, taps_y, taps_x, out, first, last),
+        count,
+        threads,
     )
     return out
 
