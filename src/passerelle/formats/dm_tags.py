@@ -16,6 +16,7 @@ from passerelle.formats.source import Source
 _MAX_DEPTH = 64
 _MAX_KEPT = 4096
 _MAX_TEXT = 4096
+_MAX_TAGS_A_GROUP = 1 << 24
 _WINDOW = 1 << 14
 _GROUP, _DATA = 20, 21
 _STRUCT, _STRING, _ARRAY = 15, 18, 20
@@ -99,7 +100,7 @@ class _Walk:
     def _group(self) -> int:
         self._take(2)  # sorted, open
         count = self._integer()
-        if count > self._source.size:
+        if count > _MAX_TAGS_A_GROUP:
             raise self._bad(f"a group of {count:,} tags")
         return count
 
@@ -121,7 +122,7 @@ class _Walk:
         if self._wanted(name):
             if len(self._kept) >= _MAX_KEPT:
                 raise self._bad("more images than can be")
-            self._kept[name] = self._value(info, at, element, count)
+            self._kept[name] = self._value(name, info, at, element, count)
 
     def _shape(self, info: tuple[int, ...]) -> tuple[int, int]:
         """Return bytes of one element and their number."""
@@ -148,10 +149,12 @@ class _Walk:
             raise self._bad("a structure of unknown fields")
         return words[0] + sum(names) + sum(_SIZES[kind] for kind in types)
 
-    def _value(self, info: tuple[int, ...], at: int, element: int, count: int) -> Value:
+    def _value(self, name: str, info: tuple[int, ...], at: int, element: int, count: int) -> Value:
         if info[0] in _SIMPLE:
             return struct.unpack(self._order + _SIMPLE[info[0]], self._source.read(at, element))[0]
-        # texts are arrays of 16-bit letters
+        # texts are arrays of 16-bit letters, and so are the pixels of a K2: only the name tells
+        if name.endswith(".Data"):
+            return ArrayPlace(at, count, element)
         if info[0] == _ARRAY and info[1] == 4 and count <= _MAX_TEXT:
             encoding = "utf-16-le" if self._order == "<" else "utf-16-be"
             return self._source.read(at, 2 * count).decode(encoding, "replace")
