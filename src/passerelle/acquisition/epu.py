@@ -22,6 +22,7 @@ from passerelle.core.errors import BadFile
 from passerelle.core.units import ANGSTROM_PER_METRE, KILOVOLT_PER_VOLT
 
 _MICROMETRE_PER_METRE = 1e6
+_PARTS = frozenset({"CustomData", "ReferenceTransformation", "SpatialScale", "microscopeData"})
 _PER_ANGSTROM2_FROM_PER_METRE2 = ANGSTROM_PER_METRE**-2
 
 
@@ -90,7 +91,16 @@ def read_microscope_image(path: PurePosixPath, content: bytes) -> Element:
         IncompleteFile, BadFile: as `read_xml`.
     """
     image = Element("MicroscopeImage", {})
-    read_xml(path, content, root="MicroscopeImage", keep=lambda _tag, depth: depth == 1, handle=image.children.append)
+    wanted = set(_PARTS)  # each once
+
+    def keep(tag: str, depth: int) -> bool:
+        return depth == 1 and tag in wanted
+
+    def handle(element: Element) -> None:
+        wanted.discard(element.tag)
+        image.children.append(element)
+
+    read_xml(path, content, root="MicroscopeImage", keep=keep, handle=handle)
     if image.child("microscopeData") is None:
         raise BadFile("is a MicroscopeImage without microscopeData.", path=path)
     return image

@@ -122,6 +122,7 @@ def read_grid_square(path: PurePosixPath, content: bytes) -> GridSquare:
     """
     holes: dict[str, FoilHole] = {}
     parts: dict[str, Element] = {}
+    stage: list[tuple[float | None, float | None]] = []
 
     def handle(element: Element) -> None:
         if element.tag.startswith(_HOLE):
@@ -129,6 +130,8 @@ def read_grid_square(path: PurePosixPath, content: bytes) -> GridSquare:
             if hole is not None:
                 holes.setdefault(hole.id, hole)
             _bound(len(holes))
+        elif element.tag == "Position":
+            stage.append((_micrometre(element, "X"), _micrometre(element, "Y")))
         else:
             parts.setdefault(element.tag, element)
 
@@ -140,7 +143,7 @@ def read_grid_square(path: PurePosixPath, content: bytes) -> GridSquare:
         keep=lambda tag, depth: (depth == 1 and tag in own_tags) or tag.startswith(_HOLE),
         handle=handle,
     )
-    own, node, picture, position = (parts.get(tag) for tag in ("Id", "AtlasNodeId", "Image", "Position"))
+    own, node, picture = (parts.get(tag) for tag in ("Id", "AtlasNodeId", "Image"))
     identity = (own.string() if own else None) or _id_in_name(path)
     if identity is None:
         raise BadFile("should give the Id of its grid square, found none.", path=path)
@@ -148,8 +151,8 @@ def read_grid_square(path: PurePosixPath, content: bytes) -> GridSquare:
         id=identity,
         atlas_square=node.string() if node else None,
         picture=picture.string("BaseFileName") if picture else None,
-        stage_x_um=_micrometre(position, "X") if position else None,
-        stage_y_um=_micrometre(position, "Y") if position else None,
+        stage_x_um=stage[0][0] if stage else None,
+        stage_y_um=stage[0][1] if stage else None,
         holes=tuple(holes.values()),
     )
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from passerelle.core.errors import BadFile, IncompleteFile, UnsupportedFile
 
-MAX_BYTES = 16 << 20
+MAX_BYTES = 4 << 20  # a tilt series of 41 has 20 kB
 MAX_SECTIONS = 20_000
 MAX_KEYS = 200  # of one section; SerialEM writes about 40
 MAX_LINE = 4_096
@@ -68,12 +68,12 @@ def read_mdoc(path: PurePosixPath, content: bytes) -> Mdoc:
         raise BadFile(f"has {len(content) >> 20} MiB; an .mdoc file has at most {MAX_BYTES >> 20} MiB.", path=path)
     if not content.strip(b"\0 \t\r\n"):
         raise IncompleteFile("is empty; SerialEM's values were expected.", advice="It may still be written.", path=path)
-    if not content.endswith((b"\n", b"\r")):
-        raise IncompleteFile("ends in the middle of a line.", advice="It may still be written.", path=path)
-    if b"\0" in content:
+    if b"\0" in content.rstrip(b"\0"):
         raise BadFile("holds NUL bytes; an .mdoc file is text.", path=path)
     if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
         raise UnsupportedFile("is an autodoc in XML; the plain form was expected.", path=path)
+    if not content.endswith((b"\n", b"\r")):
+        raise IncompleteFile("ends in the middle of a line.", advice="It may still be written.", path=path)
     head = Section("", "")
     titles: list[str] = []
     sections: list[Section] = []

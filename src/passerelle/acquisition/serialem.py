@@ -112,7 +112,7 @@ class SerialEm:
         stage = section.numbers("StagePosition")
         # TargetDefocus is what was asked for; Defocus counts from a zero that the user sets (+2.7 in a real series at -4)
         defocus = section.number("TargetDefocus" if section.string("TargetDefocus") else "Defocus")
-        title = " ".join(mdoc.titles)
+        title = " ".join(mdoc.titles)[:500]
         size = section.numbers("ImageSize") or mdoc.head.numbers("ImageSize")
         return Metadata(
             voltage_kv=_positive(section.number("Voltage") or mdoc.head.number("Voltage")),

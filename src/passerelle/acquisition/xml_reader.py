@@ -18,9 +18,12 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from passerelle.core.errors import BadFile, IncompleteFile
 
-MAX_BYTES = 64 << 20
+# A square of 570 holes has 2.3 MB and 40,000 elements. These bounds keep the time below 2 s whatever the file holds.
+MAX_BYTES = 32 << 20
 MAX_DEPTH = 200
-MAX_ELEMENTS = 400_000  # a square of 570 holes has 40,000; bounds the time to about a second
+MAX_ELEMENTS = 200_000
+MAX_ATTRIBUTES = 200_000
+MAX_GAP = 64 << 10  # bytes from one > to the next: a tag and the text before it
 MAX_KEPT_ELEMENTS = 50_000
 MAX_TEXT = 4_096  # characters kept of one element
 
@@ -113,6 +116,7 @@ def read_xml(
         raise BadFile(f"has {len(content) >> 20} MiB; a metadata file has at most {MAX_BYTES >> 20} MiB.", path=path)
     if not content.strip(b"\0 \t\r\n"):
         raise IncompleteFile("is empty; XML was expected.", advice="It may still be written.", path=path)
+    _check_gaps(path, content)
     target = _Target(root, keep, handle)
     parser = DefusedXMLParser(target=target, forbid_dtd=True)
     try:
@@ -137,6 +141,21 @@ def read_xml(
         raise BadFile(str(error) or "could not be read as XML.", path=path) from error
 
 
+def _check_gaps(path: PurePosixPath, content: bytes) -> None:
+    """Refuse a tag or text of absurd length before the parser takes seconds over it."""
+    begin = 0
+    for _ in range(4 * MAX_ELEMENTS):
+        end = content.find(b">", begin)
+        if (len(content) if end < 0 else end) - begin > MAX_GAP:
+            break
+        if end < 0:
+            return
+        begin = end + 1
+    if content.endswith(b"\0"):
+        raise IncompleteFile("ends in zero bytes.", advice="It may still be written.", path=path)
+    raise BadFile(f"holds a tag or text longer than {MAX_GAP >> 10} KiB, or far too many: no microscope's XML.", path=path)
+
+
 class _Target:
     """What the parser calls; keeps the path down to the present element, and the element that is being kept."""
 
@@ -146,6 +165,7 @@ class _Target:
         self._handle = handle
         self._depth = -1
         self._elements = 0
+        self._attributes = 0
         self._kept: list[Element] = []
         self._kept_elements = 0
 
@@ -154,8 +174,9 @@ class _Target:
         self._elements += 1
         if self._depth > MAX_DEPTH:
             raise ValueError(f"is nested deeper than {MAX_DEPTH} elements.")
-        if self._elements > MAX_ELEMENTS:
-            raise ValueError(f"has more than {MAX_ELEMENTS} elements.")
+        self._attributes += len(attributes)
+        if self._elements > MAX_ELEMENTS or self._attributes > MAX_ATTRIBUTES:
+            raise ValueError(f"has more than {MAX_ELEMENTS} elements or {MAX_ATTRIBUTES} attributes.")
         tag = _local(name)
         if self._depth == 0 and tag != self._root:
             raise ValueError(f"should be a {self._root} document, found {tag[:60]!r}.")
