@@ -22,7 +22,9 @@ class InstrumentPlan(Section):
         description="Folder of the instrument in the gateway folder.",
     )
     session: str | None = Field(
-        default=None, description="Name of the session; none: made from the time and the instrument, as the program does."
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,100}$",
+        description="Name of the session; none: made from the time and the instrument, as the program does.",
     )
     program: Literal["epu", "serialem", "digitalmicrograph", "falcon2"] = Field(
         default="epu", description="The acquisition program whose names and sidecar files are written."

@@ -152,7 +152,7 @@ def _write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     with storage_errors(path):
         part = path.with_suffix(".part")
         with part.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
         part.replace(path)
 
 
