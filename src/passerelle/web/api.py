@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -166,6 +167,8 @@ def _numbers(text: str) -> list[int]:
 def _check(name: str, limit: Threshold) -> None:
     if name not in BY_NAME:
         raise BadInput(f"`{name}` is not a metric.", advice="/api/metrics lists them.")
+    if any(value is not None and not math.isfinite(value) for value in limit.model_dump().values()):
+        raise BadInput(f"A limit of {BY_NAME[name].label} is not a number.", advice="Give a number, or leave the limit out.")
     for low, high in ((limit.warn_min, limit.warn_max), (limit.reject_min, limit.reject_max)):
         if low is not None and high is not None and low > high:
             raise BadInput(f"The lower limit of {BY_NAME[name].label} lies above the upper one.", advice="Swap them.")

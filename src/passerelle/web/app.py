@@ -15,7 +15,7 @@ from starlette.types import Scope
 import passerelle
 from passerelle.web import api, errors, files, pages, stream
 from passerelle.web.ports import Status
-from passerelle.web.security import BodyTooLarge, Guard, too_large
+from passerelle.web.security import Guard
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -47,7 +47,6 @@ def create_app(status: Status, *, files_beneath: Sequence[Path], hosts: Sequence
     app.state.stream = stream.Stream(status)
     app.state.files_beneath = tuple(files_beneath)
     errors.install(app)
-    app.add_exception_handler(BodyTooLarge, too_large)
     for router in (pages.router, api.router, stream.router, files.router):
         app.include_router(router)
     app.mount("/static", _Static(directory=_STATIC), name="static")

@@ -14,8 +14,8 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passerelle.web.errors import answer
@@ -98,8 +98,11 @@ class Guard:
 _TOO_LARGE = (413, "What was sent is larger than any form of this service.", "Send less.")
 
 
-class BodyTooLarge(Exception):
-    """A request without a truthful length went on beyond the limit."""
+class _BodyTooLarge(HTTPException):
+    """A request without a truthful length went on beyond the limit. FastAPI lets this kind of exception through."""
+
+    def __init__(self) -> None:
+        super().__init__(_TOO_LARGE[0], _TOO_LARGE[1])
 
 
 class _Limited:
@@ -111,13 +114,8 @@ class _Limited:
         message = await self.receive()
         self.left -= len(message.get("body", b""))
         if self.left < 0:
-            raise BodyTooLarge
+            raise _BodyTooLarge
         return message
-
-
-def too_large(request: Request, _error: Exception) -> Response:
-    """Answer to BodyTooLarge."""
-    return answer(request, *_TOO_LARGE)
 
 
 def _name(host: str) -> str:
