@@ -81,9 +81,10 @@ class _Statistics:
         self.count += 1
         self.minimum = min(self.minimum, float(image.min()))
         self.maximum = max(self.maximum, float(image.max()))
-        mean = float(image.mean(dtype=np.float64))
-        self._sum += mean
-        self._squares += float(image.var(dtype=np.float64)) + mean**2
+        with np.errstate(invalid="ignore"):  # infinite values are the caller's business
+            mean = float(image.mean(dtype=np.float64))
+            self._sum += mean
+            self._squares += float(image.var(dtype=np.float64)) + mean**2
 
     @property
     def mean(self) -> float:

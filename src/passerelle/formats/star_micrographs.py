@@ -77,6 +77,7 @@ _COLUMNS: tuple[tuple[str, str, object], ...] = (
     ("rlnAccumMotionLate", "late_motion_angstrom", 0.0),
     ("rlnMicrographPreExposure", "pre_exposure_e_per_angstrom2", 0.0),
 )
+_ALWAYS = ("name", "optics_group")
 _PATHS = ("name", "name_not_weighted", "movie", "spectrum_picture")
 
 
@@ -95,7 +96,9 @@ def micrographs_star(optics: Sequence[OpticsGroup], micrographs: Sequence[Microg
                 raise BadInput(
                     f"RELION cannot read a path with a space: {path!r}.", advice="Link the folder under a name without spaces."
                 )
-    used = [column for column in _COLUMNS if any(getattr(row, column[1]) is not None for row in micrographs)]
+    used = [
+        column for column in _COLUMNS if column[1] in _ALWAYS or any(getattr(row, column[1]) is not None for row in micrographs)
+    ]
     rows = [[_filled(getattr(row, attribute), gap) for _, attribute, gap in used] for row in micrographs]
     return {"optics": _optics_block(optics), "micrographs": StarBlock.of_rows([column[0] for column in used], rows)}
 
