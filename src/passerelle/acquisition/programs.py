@@ -15,7 +15,7 @@ from passerelle.acquisition.falcon import Falcon, frame_of
 from passerelle.acquisition.generic import Generic
 from passerelle.acquisition.metadata import Metadata
 from passerelle.acquisition.program import AcquisitionProgram, Place
-from passerelle.acquisition.serialem import SerialEm
+from passerelle.acquisition.serialem import SerialEm, is_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def mark(path: PurePosixPath) -> str | None:
     if epu_names.bears_mark(path):
         return "epu"
     suffix = path.suffix.lower()
-    if suffix == ".mdoc" or path.name.startswith(("SuperRef_", "CountRef_", "defects_")):
+    if suffix == ".mdoc" or is_map(path) or path.name.startswith(("SuperRef_", "CountRef_", "defects_")):
         return "serialem"
     if frame_of(path, plain_numbers=False) is not None:
         return "falcon"

@@ -143,14 +143,16 @@ def _settle(name: str, heard: dict[str, Any], scale: float | None, tolerances: M
             f"The movie has {scale:g} × as many pixels a side as the sidecar's picture (super resolution or binning): "
             f"the sidecar's {original['sidecar']:.5g} Å is {heard['sidecar']:.5g} Å in the movie."
         )
+        if list(heard) == ["sidecar"]:
+            original["sidecar, in the movie's pixels"] = heard["sidecar"]  # nobody else confirms it: a person should look
     used, value = next(iter(heard.items()))
     work.values[name] = value
     work.sources[name] = used
-    if all(_agree(name, value, other, tolerances) for other in heard.values()):
+    if len(original) == len(heard) and all(_agree(name, value, other, tolerances) for other in heard.values()):
         return
     if name in {"height_px", "width_px"} and scale is not None:
-        explanation = f"The movie is sampled {scale:g} × as finely as the sidecar's picture (super resolution or binning)."
-    elif name == "pixel_size_angstrom" and not explanation:
+        return  # not a contradiction: the sidecar speaks of its own picture
+    if name == "pixel_size_angstrom" and not explanation:
         explanation = _explain_pixel_sizes(list(heard.values()))
     work.conflicts.append(MetadataConflict(name=name, said=original, used=used, explanation=explanation))
 

@@ -29,11 +29,9 @@ from passerelle.acquisition.program import Place, Role
 from passerelle.core.errors import BadFile
 from passerelle.core.units import ANGSTROM_PER_MICROMETRE
 
-# maps and views that lie beside the frames: LMM, MMM, montage, atlas …
+# maps that lie beside the frames: LMM, MMM, montage, atlas …
 _MAP = re.compile(
-    r"(lmm|mmm|gmm|lm|mm|mont(age)?|atlas|full_?grid|grid_?map|grid_?maps|squares?|polygons?|anchors?|search|view|preview|trial)"
-    r"([_.\- \d].*)?",
-    re.IGNORECASE | re.ASCII,
+    r"(lmm|mmm|gmm|mont(age)?|atlas|full_?grid|grid_?maps?|polygons?|anchors?)([_.\- \d].*)?", re.IGNORECASE | re.ASCII
 )
 _OTHER_SUFFIXES = frozenset({".nav", ".log", ".txt", ".idoc", ".st", ".map", ".rawtlt", ".csv", ".xml", ".gtg"})
 _CAMERA = re.compile(r"(\d+):(\S+)")
@@ -55,14 +53,14 @@ class SerialEm:
         if suffix == ".mdoc":
             inner = path.with_suffix("") if path.stem.strip(".") else path
             movie = inner if inner.suffix.lower() in MOVIE_SUFFIXES else path
-            if _MAP.fullmatch(movie.stem):
+            if is_map(movie):
                 return Place(session, Role.ATLAS)
             return Place(session, Role.MOVIE_METADATA, movie_key(session, movie))
         reference = reference_role(path.name)
         if reference is not None:
             return Place(session, reference)
         if suffix in MOVIE_SUFFIXES:
-            if _MAP.fullmatch(path.stem):
+            if is_map(path):
                 return Place(session, Role.ATLAS)
             return Place(session, Role.MOVIE, movie_key(session, path))
         if suffix in PICTURE_SUFFIXES:
@@ -138,6 +136,12 @@ class SerialEm:
             defect_file=_reference(section, "DefectFile"),
             acquired_at=serialem_instant(section.string("DateTime"), self.time_zone),
         )
+
+
+def is_map(path: PurePosixPath) -> bool:
+    """Whether a file is called like one of SerialEM's maps and lies outside of a folder of frames, where movies lie."""
+    in_frames = folder_session(path) != path.parent
+    return not in_frames and path.suffix.lower() in {".mrc", ".st", ".mdoc"} and _MAP.fullmatch(path.stem) is not None
 
 
 def _doses(section: Section) -> tuple[float | None, float | None, int | None]:

@@ -80,6 +80,12 @@ def test_equal_names_in_two_folders_are_two_movies():
     assert one.movie != other.movie
 
 
+def test_a_map_of_serialem_is_not_taken_for_a_movie():
+    assert place("auto", "g/LMM.mrc").role is Role.ATLAS
+    assert place("auto", "g/frames/LMM_is_my_protein_001.mrc").role is Role.MOVIE
+    assert place("generic", "g/LMM.mrc").role is Role.MOVIE
+
+
 @pytest.mark.parametrize("program", ["generic", "digital_micrograph"])
 def test_programs_without_sidecars_say_so(program):
     with pytest.raises(UnsupportedFile, match=r"x\.xml"):

@@ -110,14 +110,30 @@ def test_values_agree_within_the_tolerance_of_their_kind(name, same, other):
 
 
 @pytest.mark.parametrize(("factor", "in_the_movie"), [(2, 0.5279407), (4, 0.26397)])
-def test_super_resolution_is_found_from_the_size_and_explained(factor, in_the_movie):
+def test_super_resolution_is_found_from_the_size_and_shown_with_its_reason(factor, in_the_movie):
     sidecar = Metadata(pixel_size_angstrom=1.0558814, height_px=2046, width_px=2880)
     size = {"height_px": 2046 * factor, "width_px": 2880 * factor}
     result = reconcile({"sidecar": sidecar, "file": Metadata(**size)})
     assert result.values.pixel_size_angstrom == pytest.approx(in_the_movie, rel=1e-4)
     assert (result.values.height_px, result.values.width_px) == (size["height_px"], size["width_px"])
+    assert names(result) == ["pixel_size_angstrom"]
+    found = conflict(result, "pixel_size_angstrom")
+    assert found.said == {"sidecar": 1.0558814, "sidecar, in the movie's pixels": pytest.approx(in_the_movie, rel=1e-4)}
+    assert f"{factor} × as many pixels a side" in found.explanation
+
+
+def test_a_configured_pixel_size_that_fits_the_super_resolution_settles_it():
+    sidecar = Metadata(pixel_size_angstrom=1.0558814, height_px=2046, width_px=2880)
+    said = {"sidecar": sidecar, "file": Metadata(height_px=4092, width_px=5760)}
+    assert reconcile(said | {"configuration": Metadata(pixel_size_angstrom=0.528)}).conflicts == ()
+    assert names(reconcile(said | {"configuration": Metadata(pixel_size_angstrom=1.0558814)})) == ["pixel_size_angstrom"]
+
+
+def test_a_movie_of_another_shape_than_the_sidecars_picture_is_no_super_resolution():
+    sidecar = Metadata(pixel_size_angstrom=1.0, height_px=2046, width_px=2880)
+    result = reconcile({"sidecar": sidecar, "file": Metadata(height_px=4092, width_px=4092)})
+    assert result.values.pixel_size_angstrom == 1.0
     assert names(result) == ["height_px", "width_px"]
-    assert f"{factor} × as finely" in conflict(result, "height_px").explanation
 
 
 def test_a_file_in_super_resolution_that_gives_its_own_pixel_agrees_with_the_sidecar():
@@ -127,7 +143,7 @@ def test_a_file_in_super_resolution_that_gives_its_own_pixel_agrees_with_the_sid
             "file": Metadata(pixel_size_angstrom=0.528, height_px=4092, width_px=5760),
         }
     )
-    assert "pixel_size_angstrom" not in names(result)
+    assert not result.conflicts
 
 
 def test_a_file_in_super_resolution_that_repeats_the_binned_pixel_is_a_conflict():

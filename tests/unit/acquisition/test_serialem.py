@@ -128,6 +128,8 @@ def test_the_parser_agrees_with_mdocfile(real_data, name):
         ("g/LMM.mrc", Role.ATLAS, "g", None),
         ("g/MMM_3.mrc.mdoc", Role.ATLAS, "g", None),
         ("g/montage_section.mdoc", Role.ATLAS, "g", None),
+        ("g/frames/atlas_0001.mrc", Role.MOVIE, "g", "frames/atlas_0001"),
+        ("g/atlas_0001.tif", Role.MOVIE, "g", "atlas_0001"),
         ("g/nav.nav", Role.OTHER, "g", None),
         ("g/frames/x.jpg", Role.PREVIEW, "g", "frames/x"),
         ("g/frames/.x.tif.part", Role.OTHER, "g", None),
