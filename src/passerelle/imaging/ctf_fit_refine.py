@@ -35,7 +35,8 @@ _MOVES_RAD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Refined:
-    """A refined set of rings. gain: how much of the weighted sum of squares the rings explain beyond the background.
+    """A refined set of rings. gain: how much of the weighted sum of squares the rings explain beyond the background; noise: what
+    they leave, a cell.
 
     background, envelope: (steps,) over the fitted range of squared frequency.
     """
@@ -45,6 +46,7 @@ class Refined:
     sine_angstrom: float
     phase_shift_deg: float
     gain: float
+    noise: float
     background: NDArray[np.float64]
     envelope: NDArray[np.float64]
 
@@ -75,7 +77,7 @@ def refine(data: RingData, optics: Optics, guess: Candidate, *, phase_shift: boo
     p = np.array([guess.mean_angstrom, guess.cosine_angstrom, guess.sine_angstrom, math.radians(guess.phase_shift_deg)])
     limits = np.array([_MOVES_ANGSTROM] * 3 + [_MOVES_RAD])[:free]
     current = sums(p)
-    gain, coefficients = _solve_linear(current, basis)
+    gain, coefficients, explained = _solve_linear(current, basis)
     for _ in range(steps):
         move = _newton_step(current, basis, coefficients, rates)
         move *= min(1.0, float(np.min(limits / np.maximum(np.abs(move), 1e-12))))
@@ -83,13 +85,13 @@ def refine(data: RingData, optics: Optics, guess: Candidate, *, phase_shift: boo
             trial = p.copy()
             trial[:free] += move
             trial_sums = sums(trial)
-            trial_gain, trial_coefficients = _solve_linear(trial_sums, basis)
+            trial_gain, trial_coefficients, trial_explained = _solve_linear(trial_sums, basis)
             if trial_gain > gain:
                 break
             move *= 0.4
         else:
             break
-        p, current, gain, coefficients = trial, trial_sums, trial_gain, trial_coefficients
+        p, current, gain, coefficients, explained = trial, trial_sums, trial_gain, trial_coefficients, trial_explained
         if np.abs(move[:3]).max() < _CONVERGED_ANGSTROM and (free < 4 or abs(move[3]) < 1e-3):
             break
     backgrounds = basis.background.shape[1]
@@ -99,6 +101,7 @@ def refine(data: RingData, optics: Optics, guess: Candidate, *, phase_shift: boo
         sine_angstrom=float(p[2]),
         phase_shift_deg=math.degrees(p[3]) % 180.0 if phase_shift else guess.phase_shift_deg,
         gain=gain,
+        noise=(float((weight * np.square(contrast)).sum(dtype=np.float64)) - explained) / max(int(np.count_nonzero(weight)), 1),
         background=basis.background @ coefficients[:backgrounds],
         envelope=basis.envelope @ coefficients[backgrounds:],
     )
@@ -178,8 +181,8 @@ def _linear_system(sums: NDArray[np.float64], basis: _Basis) -> tuple[NDArray[np
     return matrix, np.concatenate([b.T @ sums[_WD], e.T @ sums[_WCD]])
 
 
-def _solve_linear(sums: NDArray[np.float64], basis: _Basis) -> tuple[float, NDArray[np.float64]]:
-    """Return the sum of squares that the rings explain beyond the background, and all coefficients, those of the envelope ≥ 0."""
+def _solve_linear(sums: NDArray[np.float64], basis: _Basis) -> tuple[float, NDArray[np.float64], float]:
+    """Return what the rings explain beyond the background, the coefficients (envelope ≥ 0), and all that is explained."""
     matrix, right = _linear_system(sums, basis)
     backgrounds = basis.background.shape[1]
     ridge = 1e-9 * float(np.trace(matrix)) / matrix.shape[0]
@@ -196,7 +199,8 @@ def _solve_linear(sums: NDArray[np.float64], basis: _Basis) -> tuple[float, NDAr
         if not negative.any():
             break
         active &= ~negative
-    return float(right @ coefficients) - without, coefficients
+    explained = float(right @ coefficients)
+    return explained - without, coefficients, explained
 
 
 def _newton_step(
