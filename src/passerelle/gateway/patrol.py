@@ -47,6 +47,7 @@ class Pace:
     sweep_seconds: float = 60.0
     active_seconds: float = 60.0  # a folder counts as in use so long after its last change
     idle_seconds: float = 0.25  # longest wait for an event, so that a stop is heard
+    hangs_seconds: float = 30.0  # a folder that has not answered for so long is shown as unreachable
 
 
 @dataclass(slots=True)
@@ -58,6 +59,10 @@ class _Folder:
 
 def _now() -> Moment:
     return Moment(time.monotonic(), time.time())
+
+
+class _RootIsAnother(Exception):
+    """Not an error, but news: another folder has the root's place."""
 
 
 class Patrol:
@@ -79,6 +84,7 @@ class Patrol:
         self._todo: deque[str] = deque()
         self._sweeping = False
         self._identity: tuple[int, int] | None = None
+        self._start_anew = True
         self._held_files = False  # the root, as it is now, was seen with something in it
         self._next_poll = self._next_sweep = 0.0
         self._round_started = self._round_cost = 0.0
@@ -106,6 +112,8 @@ class Patrol:
             self._follow(hints)
             self._poll()
             self._look()
+        except _RootIsAnother:
+            self._next_poll = 0.0
         except OSError as error:
             self._unreachable(error)
         changes, self._changes = self._changes + self._tracker.drain(), []
@@ -152,13 +160,15 @@ class Patrol:
         if not self._reachable:
             return
         if hints.root:
-            self._next_poll = 0.0
             self._check_root()
+            if not self._reachable:
+                return
         if hints.overflow:
             self._tracker.events_reliable_since = time.monotonic()
             self._start_sweep()
         for folder in hints.folders_out:
-            self._forget(folder)
+            # its record stays until the listing above it tells what became of it; its watches would follow it to its new name
+            self._unwatch(folder)
             self._todo.append(folder.rpartition("/")[0])
         for folder in hints.folders_in:
             if not ignored(folder.rpartition("/")[2]):
@@ -178,14 +188,15 @@ class Patrol:
                     path = f"{parent}/{name}" if parent else name
                     seen = stat_file(descriptor, name)
                     if seen is None:
+                        self._same_root()
                         self._tracker.lost(path)
                     else:
+                        self._held_files = True
                         self._tracker.saw(path, seen, _now(), closed=closed)
         except OSError as error:
-            if parent and error.errno in _ABSENT | _FORBIDDEN:
-                self._todo.append(parent.rpartition("/")[0])  # the listing above it tells what became of it
-                return
-            raise
+            self._same_root()
+            self._todo.append(parent if error.errno not in _ABSENT else parent.rpartition("/")[0])  # the listing tells more
+            return
         if (record := self._folders.get(parent)) is not None:
             record.active_until = time.monotonic() + self._pace.active_seconds
 
@@ -195,6 +206,8 @@ class Patrol:
         now = time.monotonic()
         if now >= self._next_poll:
             self._check_root()
+            if not self._reachable:
+                return
             if now >= self._next_sweep:
                 self._start_sweep()
             elif not self._todo:
@@ -238,7 +251,7 @@ class Patrol:
     def _visit(self, folder: str) -> None:
         new = folder not in self._folders
         try:
-            if new or (self._wakeups is not None and not self._wakeups.watches(folder)):
+            if new or not self._is_watched(folder):
                 with opened_folder(self.folder.path, folder) as descriptor:
                     self._add_watch(folder, descriptor)
             listing = list_folder(self.folder.path, folder)
@@ -246,8 +259,13 @@ class Patrol:
             self._not_listed(folder, error)
             return
         now = _now()
-        if folder == "" and not self._believe_root(listing.identity, bool(listing.files or listing.folders)):
-            return
+        if folder == "":
+            if listing.identity != self._identity:
+                raise _RootIsAnother
+            if not self._believe(bool(listing.files or listing.folders)):
+                return
+        else:
+            self._held_files = True
         before = self._folders.get(folder)
         # a folder that changed a moment ago may change again within one tick of its file system's clock: then list it anew
         fresh = abs(now.utc - listing.mtime_ns / 1e9) < 2.0
@@ -261,7 +279,7 @@ class Patrol:
         for gone in [f for f in self._folders if f.rpartition("/")[0] == folder and f and f not in present]:
             self._forget(gone)
             self._tracker.lost_folder(gone)
-        self._todo.extendleft(path for path in present if path not in self._folders)
+        self._todo.extendleft(path for path in present if path not in self._folders or not self._is_watched(path))
         for name, target in listing.links:
             self._tell_link(inside + name, target)
         if before is not None and before.trouble:
@@ -270,6 +288,7 @@ class Patrol:
     def _not_listed(self, folder: str, error: OSError) -> None:
         if folder == "":
             raise error
+        self._same_root()
         if error.errno in _ABSENT:
             self._forget(folder)
             parent = folder.rpartition("/")[0]
@@ -283,12 +302,21 @@ class Patrol:
         if not self._sweeping:
             self._tell()
 
-    def _forget(self, folder: str) -> None:
-        inside = folder + "/"
-        for path in [f for f in self._folders if f == folder or f.startswith(inside)]:
-            del self._folders[path]
-            if self._wakeups is not None:
+    def _is_watched(self, folder: str) -> bool:
+        return self._wakeups is None or self._wakeups.watches(folder)
+
+    def _inside(self, folder: str) -> list[str]:
+        return [path for path in self._folders if path == folder or path.startswith(f"{folder}/")]
+
+    def _unwatch(self, folder: str) -> None:
+        if self._wakeups is not None:
+            for path in self._inside(folder):
                 self._wakeups.remove(path)
+
+    def _forget(self, folder: str) -> None:
+        self._unwatch(folder)
+        for path in self._inside(folder):
+            del self._folders[path]
 
     # the root
 
@@ -296,13 +324,29 @@ class Patrol:
         """Find out whether the root is there and the same as before; if not, begin anew. Raises: OSError when it is not there."""
         with opened_folder(self.folder.path, "") as descriptor:
             status = os.fstat(descriptor)
-            if not self._reachable or (status.st_dev, status.st_ino) != self._identity:
-                self._begin((status.st_dev, status.st_ino))
-
-    def _begin(self, identity: tuple[int, int]) -> None:
+            with os.scandir(descriptor) as entries:
+                filled = any(not ignored(entry.name) for entry in entries)
+        identity = (status.st_dev, status.st_ino)
         if identity != self._identity:
-            self._held_files = False
-        self._identity = identity
+            self._identity, self._held_files = identity, False
+            self._start_anew = True
+        if self._believe(filled) and (self._start_anew or not self._reachable):
+            self._begin()
+
+    def _same_root(self) -> None:
+        """Make sure that what is missing was removed, and not the whole share unmounted under our feet.
+
+        Raises:
+            OSError: the root does not answer.
+            _RootIsAnother: something else has its place now; nothing seen in it is to be believed.
+        """
+        with opened_folder(self.folder.path, "") as descriptor:
+            status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != self._identity:
+            raise _RootIsAnother
+
+    def _begin(self) -> None:
+        self._start_anew = False
         self.close()
         self._folders.clear()
         self._why_polling = ""
@@ -318,12 +362,9 @@ class Patrol:
         self.state = FolderState.WATCHING if self._wakeups is not None else FolderState.POLLING
         self._start_sweep()
 
-    def _believe_root(self, identity: tuple[int, int], has_entries: bool) -> bool:
+    def _believe(self, filled: bool) -> bool:
         """An empty root is believed only where the same folder was seen with something in it, or where nothing is known of it."""
-        if identity != self._identity:
-            self._begin(identity)
-            return False
-        if has_entries:
+        if filled:
             self._held_files = True
         elif not self._held_files and (count := self._tracker.present):
             self._set_unreachable(
@@ -338,6 +379,8 @@ class Patrol:
         try:
             self._wakeups.add(folder, descriptor)
         except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EMFILE}:
+                raise
             self.close()
             self.state = FolderState.POLLING
             self._tracker.events_reliable_since = None
@@ -387,9 +430,12 @@ class Patrol:
                         asking=not self._remote,
                         trust_holes=self._trust_holes,
                     )
-                except OSError:
+                    if look.seen is None:
+                        self._same_root()
+                except (OSError, _RootIsAnother):
                     self._tracker.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
-                    raise
+                    self._same_root()
+                    return
                 self._tracker.judged(path, look, _now())
 
     # telling

@@ -84,7 +84,7 @@ def _probe_frames(descriptor: int, size: int, header: MovieHeader, trust_holes: 
     """Look for frames of an uncompressed stack that were not filled yet: a file may get its full length and its header first.
 
     Places that are zero in every frame are an opaque part of the picture (a grid bar). Elsewhere, a frame that is zero in part
-    was torn; one that is zero throughout was never written (a hole) or is a blanked exposure (zeros that somebody wrote).
+    was torn; one that is zero throughout was never written (a hole), or is a blanked exposure (zeros that somebody wrote).
     """
     extended = struct.unpack("<i", os.pread(descriptor, 4, 92))[0]
     if not 0 <= extended < size - 1024:
@@ -112,7 +112,7 @@ def _compare_frames(descriptor: int, header: MovieHeader, start: int, frame_byte
         hole = _first_hole(descriptor, start + header.frames * frame_bytes, start) if trust_holes else None
         if hole is not None:
             return Incomplete("Its frames were never written.")
-        return Whole(header, doubt="All its frames are empty.")
+        return Incomplete("All its frames are empty.") if header.frames > 1 else Whole(header, doubt="It is empty.")
     empty = 0
     for k, row in zip(frames, filled, strict=True):
         looked_at = [value for value, visible in zip(row, seen, strict=True) if visible]
@@ -120,6 +120,8 @@ def _compare_frames(descriptor: int, header: MovieHeader, start: int, frame_byte
             empty += 1
         elif not all(looked_at) and header.frames > 1:
             return Incomplete(f"Frame {k + 1} is filled in part only.")
+    if 2 * empty > len(frames):
+        return Incomplete("Most of its frames are empty.")
     if not empty and header.frames > 2 and _tail_is_torn(descriptor, header.frames, frames, start, frame_bytes, block):
         return Incomplete("Its last frame is not filled to its end.")
     return Whole(header, doubt=f"{empty} of its frames are empty." if empty else "")

@@ -140,12 +140,12 @@ class Tracker:
 
     # what the shell reports
 
-    def listing(self, parent: str, entries: Mapping[str, Seen], now: Moment) -> None:
-        """Take in all files of one folder; what is known and not listed is gone."""
+    def listing(self, parent: str, entries: Mapping[str, Seen | None], now: Moment) -> None:
+        """Take in all files of one folder; what is known and not listed is gone. None: there, but nobody can say more."""
         settled = self._settled.setdefault(parent, {})
         for name, seen in entries.items():
             record = settled.get(name)
-            if record is not None and (record.state is None or self._as_settled(record, seen)):
+            if seen is None or (record is not None and (record.state is None or self._as_settled(record, seen))):
                 continue
             self.saw(f"{parent}/{name}" if parent else name, seen, now)
         for name in [name for name, record in settled.items() if name not in entries and record.state is not FileState.GONE]:

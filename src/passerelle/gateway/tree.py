@@ -26,11 +26,14 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What one folder holds, without what is ignored. identity: device and inode of the folder itself."""
+    """What one folder holds, without what is ignored. identity: device and inode of the folder itself.
+
+    files: None for one that is there, but cannot be looked at.
+    """
 
     identity: tuple[int, int]
     mtime_ns: int
-    files: dict[str, Seen]
+    files: dict[str, Seen | None]
     folders: list[str]
     links: list[tuple[str, str]]  # name, target: only those that lead out of the root
 
@@ -58,7 +61,7 @@ def list_folder(root: Path, folder: str) -> Listing:
     Raises:
         OSError: as the operating system says; the caller knows what each means for the whole watch.
     """
-    files: dict[str, Seen] = {}
+    files: dict[str, Seen | None] = {}
     folders: list[str] = []
     links: list[tuple[str, str]] = []
     with opened_folder(root, folder) as descriptor:
@@ -75,8 +78,14 @@ def list_folder(root: Path, folder: str) -> Listing:
             elif is_link:
                 if (target := _leads_out(root, folder, name, descriptor)) is not None:
                     links.append((name, target))
-            elif (seen := stat_file(descriptor, name)) is not None:
-                files[name] = seen
+            else:
+                try:
+                    seen = stat_file(descriptor, name)
+                except OSError:
+                    files[name] = None
+                else:
+                    if seen is not None:
+                        files[name] = seen
     return Listing((status.st_dev, status.st_ino), status.st_mtime_ns, files, folders, links)
 
 
@@ -132,7 +141,11 @@ def _look(path: Path, descriptor: int, place: Place, *, probing: bool, asking: b
     if asking:
         writers = writers_of(descriptor)
     # The header was read by name: what has that name now must still be what was opened, and unchanged.
-    after, by_name = os.fstat(descriptor), path.stat(follow_symlinks=False)
+    after = os.fstat(descriptor)
+    try:
+        by_name = path.stat(follow_symlinks=False)
+    except OSError as error:
+        return _not_opened(error, _seen(after))
     if (by_name.st_dev, by_name.st_ino) != (after.st_dev, after.st_ino):
         return Look(_seen(by_name) if stat.S_ISREG(by_name.st_mode) else None)
     return Look(_seen(after), writers, finding if writers is not Writers.SOME else None)

@@ -16,7 +16,6 @@ from passerelle.gateway.patrol import Pace, Patrol
 from passerelle.gateway.settle import SettleRules
 
 _BATCH = 1000
-_HANGS_AFTER_SECONDS = 30.0
 _LONGEST_BACKOFF_SECONDS = 5.0
 
 
@@ -106,7 +105,7 @@ class Watch:
 
     def _watch_over(self) -> None:
         """Tell of folders that do not answer, and of those that answer again."""
-        while not self._stop.wait(1.0):
+        while not self._stop.wait(min(1.0, self._pace.hangs_seconds / 2)):
             for each in self._rounds:
                 if (change := each.check_pulse()) is not None:
                     self._deliver([change], each)
@@ -143,13 +142,14 @@ class _Round:
         if not self.thread.is_alive() or self._delivering:
             return None
         beat = patrol.beat if patrol is not None else self._started_at
-        hangs = time.monotonic() - beat > _HANGS_AFTER_SECONDS
+        limit = self._watch._pace.hangs_seconds
+        hangs = time.monotonic() - beat > limit
         if hangs == self._hangs:
             return None
         self._hangs = hangs
         now = time.time()
         if hangs:
-            reason = f"It has not answered for {_HANGS_AFTER_SECONDS:.0f} s. Is its server up?"
+            reason = f"It has not answered for {limit:.0f} s. Is its server up?"
             return FolderChange(instrument=self.folder.name, state=FolderState.UNREACHABLE, reason=reason, at=now)
         state, reason = (patrol.state, patrol.reason) if patrol is not None else (FolderState.UNREACHABLE, "")
         return FolderChange(instrument=self.folder.name, state=state, reason=reason, at=now)

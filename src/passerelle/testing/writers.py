@@ -65,6 +65,7 @@ class Job:
     random: random.Random
     scale: float = 0.05
     frames: int = 8
+    longest_pauses: bool = False
     path: Path = field(default_factory=Path)
     complete: list[str] = field(default_factory=list)
     others: list[tuple[Path, str]] = field(default_factory=list)
@@ -76,7 +77,9 @@ class Job:
         return mrc_bytes(self.frames, self.random)
 
     def pause(self, longest: float = LONGEST_PAUSE_SECONDS) -> float:
-        """Return seconds to wait, up to `longest` on the scale of the job; the longest pauses are as likely as short ones."""
+        """Return seconds to wait, up to `longest` on the scale of the job; exactly that with `longest_pauses`."""
+        if self.longest_pauses:
+            return longest * self.scale
         return self.random.uniform(0.02, 1.0) * longest * self.scale
 
     def done(self, content: bytes | None = None, path: Path | None = None) -> None:
