@@ -65,7 +65,7 @@ class Arrivals:
         self.database = database
         self.instruments = instruments
         self.wake = wake
-        self._recipe = recipe.model_dump(mode="json")
+        self._recipe = recipe
         self._thresholds = {name: each.model_dump(mode="json", exclude_none=True) for name, each in thresholds.items()}
         self._clock = clock
         self._sidecars = Sidecars()
@@ -201,7 +201,7 @@ class Arrivals:
             root=root,
             name=paths.to_text(change.place.session.name) or change.instrument,
             program=self.instruments[change.instrument].program.name,
-            recipe=self._recipe,
+            recipe=self.instruments[change.instrument].recipe(self._recipe).model_dump(mode="json"),
             thresholds=self._thresholds,
             at=change.seen_at,
         )

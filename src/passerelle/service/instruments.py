@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from passerelle.acquisition import AcquisitionProgram, Metadata, program_at
 from passerelle.core.errors import BadConfiguration
 from passerelle.gateway import Expectations, InstrumentFolder
+from passerelle.processing import Recipe
 from passerelle.service.flow import Patience
 from passerelle.service.settings import InstrumentSettings
 
@@ -27,6 +28,12 @@ class Instrument:
     @property
     def folder(self) -> Path:
         return self.settings.folder
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """Return the facility's recipe with what the configuration says of this instrument's gain: for new sessions."""
+        changes = {"orientation": self.settings.gain_orientation, "mode": self.settings.gain_mode}
+        said = {name: value for name, value in changes.items() if value is not None}
+        return recipe.model_copy(update={"gain": recipe.gain.model_copy(update=said)}) if said else recipe
 
     def to_watch(self) -> InstrumentFolder:
         """Return what the watch must know."""

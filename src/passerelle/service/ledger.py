@@ -15,12 +15,13 @@ from passerelle.core.errors import Retry as MayRetry
 from passerelle.core.states import FileState, MovieState
 from passerelle.pipeline import Failed, Instruction, Phase, Result, Retry, SetAside, Work
 from passerelle.processing import MovieOutcome, MovieTask, Recipe, Threshold
+from passerelle.processing.quality import judge
 from passerelle.service import flow, tasks
 from passerelle.service.admission import inputs_of, main_files
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
 from passerelle.service.references import candidates, references
-from passerelle.store import Database, File, Movie, Session, alerts, files, movies, paths, sessions
+from passerelle.store import Database, Movie, Session, alerts, files, movies, paths, sessions
 
 _PHASES = {
     MovieState.QUEUED: Phase.QUEUED,
@@ -35,12 +36,19 @@ class MovieLedger:
     """What the runner sees of the database. failed_limit: so many failures in a row raise an alert."""
 
     def __init__(
-        self, database: Database, instruments: Mapping[str, Instrument], places: Places, *, failed_limit: int = 3
+        self,
+        database: Database,
+        instruments: Mapping[str, Instrument],
+        places: Places,
+        *,
+        failed_limit: int = 3,
+        threads: int = 1,
     ) -> None:
         self.database = database
         self.instruments = instruments
         self.places = places
         self.failed_limit = failed_limit
+        self.threads = threads
         self._about_to_start: dict[int, MovieTask] = {}
 
     def startable(self, *, now: float, newest: bool, but_not: Iterable[int]) -> Work | None:
@@ -118,7 +126,8 @@ class MovieLedger:
             if after.phase in {Phase.DONE, Phase.FAILED}:
                 values["finished_at"] = at
             if result is not None:
-                values |= _left(result.content, done=after.phase is Phase.DONE)
+                session = sessions.get(connection, movie.session_id)
+                values |= _left(result.content, session, done=after.phase is Phase.DONE)
                 story |= {name: values[name] for name in ("verdict", "fingerprint") if values.get(name)}
             step = movies.Step(movie, _STATES[after.phase], values, story)
             movies.move_all(connection, [step], at=at)
@@ -172,7 +181,7 @@ class MovieLedger:
         main = [file for file in main_files(companions) if file.state is not FileState.GONE]
         lying = candidates(connection, session)
         chosen = references(movie, lying, instrument)
-        recipe = recipe_of(session, movie, instrument, main)
+        recipe = recipe_of(session, movie, instrument, chosen.gain)
         inputs = inputs_of(movie, companions, instrument, lying)
         if not main or any(file.state is not FileState.WHOLE for file in main):
             raise IncompleteFile("changed after it was queued.", path=movie.path)
@@ -195,29 +204,18 @@ class MovieLedger:
             recipe=recipe,
             thresholds={name: Threshold.model_validate(each) for name, each in session.thresholds.items()},
             folder=str(self.places.movie_folder(session, movie)),
+            threads=self.threads,
         )
         return task, inputs
 
 
-def recipe_of(session: Session, movie: Movie, instrument: Instrument, main: Sequence[File]) -> Recipe:
-    """Return the recipe in force for a movie: its own, else the session's with the instrument's settings of the gain."""
-    if movie.recipe is not None:
-        return Recipe.model_validate(movie.recipe)
-    recipe = Recipe.model_validate(session.recipe)
-    return with_instrument(recipe, instrument, is_eer=bool(main) and main[0].path.lower().endswith(".eer"))
-
-
-def with_instrument(recipe: Recipe, instrument: Instrument, *, is_eer: bool) -> Recipe:
-    """Return a recipe with what the instrument's section says of the gain; EER gains divide where nothing is said."""
-    settings = instrument.settings
-    changes: dict[str, Any] = {}
-    if settings.gain_orientation is not None and recipe.gain.orientation == Recipe().gain.orientation:
-        changes["orientation"] = settings.gain_orientation
-    if settings.gain_mode is not None:
-        changes["mode"] = settings.gain_mode
-    elif is_eer:
-        changes["mode"] = "divide"
-    return recipe.model_copy(update={"gain": recipe.gain.model_copy(update=changes)}) if changes else recipe
+def recipe_of(session: Session, movie: Movie, instrument: Instrument, gain: str | None) -> Recipe:
+    """Return the recipe in force for a movie: its own, else the session's."""
+    recipe = Recipe.model_validate(movie.recipe if movie.recipe is not None else session.recipe)
+    # Thermo Fisher's .gain files hold what one divides by, whatever the session's other gains are
+    if instrument.settings.gain_mode is None and gain is not None and gain.lower().endswith(".gain"):
+        return recipe.model_copy(update={"gain": recipe.gain.model_copy(update={"mode": "divide"})})
+    return recipe
 
 
 def _token(key: int, at: float) -> str:
@@ -238,14 +236,14 @@ def _work(movie: Movie) -> Work:
     )
 
 
-def _left(content: Mapping[str, Any], *, done: bool) -> dict[str, Any]:
+def _left(content: Mapping[str, Any], session: Session, *, done: bool) -> dict[str, Any]:
     """Return the columns that an outcome fills. Of a failed movie the steps that were done are kept, and no verdict."""
     outcome = MovieOutcome.model_validate(content)
     plain = outcome.model_dump(mode="json")
-    return {
-        "fingerprint": outcome.fingerprint,
-        "metrics": plain["metrics"],
-        "verdict": outcome.verdict if done else None,
-        "reasons": list(outcome.reasons),
-        "steps": plain["steps"],
-    }
+    left: dict[str, Any] = {"fingerprint": outcome.fingerprint, "metrics": plain["metrics"], "steps": plain["steps"]}
+    if not done:
+        return left | {"verdict": None, "reasons": []}
+    # by the thresholds of now: a person may have changed them while it ran
+    thresholds = {name: Threshold.model_validate(each) for name, each in session.thresholds.items()}
+    verdict, reasons = judge(outcome.metrics, thresholds)
+    return left | {"verdict": verdict, "reasons": list(reasons)}

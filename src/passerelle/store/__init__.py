@@ -1,6 +1,6 @@
 """Rows <-> values, on SQLite and PostgreSQL alike. Plain functions that take a connection; decides nothing."""
 
-from passerelle.store import alerts, events, files, movies, paths, sessions
+from passerelle.store import alerts, events, files, movies, paths, sessions, statistics
 from passerelle.store.database import Database, connect
 from passerelle.store.values import Alert, Event, File, Movie, Session
 
@@ -18,4 +18,5 @@ __all__ = [
     "movies",
     "paths",
     "sessions",
+    "statistics",
 ]

@@ -52,6 +52,14 @@ def after(connection: Connection, event_id: int, *, session_id: int | None = Non
     return [value(Event, found) for found in connection.execute(query)]
 
 
+def latest(connection: Connection, *, limit: int, session_id: int | None = None) -> list[Event]:
+    """Return the latest events, oldest first."""
+    query = select(events).order_by(events.c.id.desc()).limit(limit)
+    if session_id is not None:
+        query = query.where(events.c.session_id == session_id)
+    return [value(Event, found) for found in connection.execute(query)][::-1]
+
+
 def of_movie(connection: Connection, movie_id: int, *, limit: int = 200) -> list[Event]:
     """Return the latest events of a movie, oldest first."""
     query = select(events).where(events.c.movie_id == movie_id).order_by(events.c.id.desc()).limit(limit)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select, update
 
 from passerelle.core.errors import Busy, NotFound
-from passerelle.core.states import MovieState, SessionState, move
+from passerelle.core.states import MovieState, SessionState, Verdict, move
 from passerelle.store import events
 from passerelle.store.paths import storable
 from passerelle.store.tables import movies, sessions
@@ -148,6 +148,78 @@ def _fit(name: str, inner: Any) -> Any:
     return inner
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What lists and plots show of a movie."""
+
+    id: int
+    key: str
+    state: MovieState
+    verdict: Verdict | None
+    chosen: Verdict | None
+    found_at: float
+    finished_at: float | None
+    acquired_at: float | None
+    metrics: Mapping[str, float | None]
+    grid_square: str | None
+    foil_hole: str | None
+
+
+_ROW = tuple(movies.c[each.name] for each in fields(Row))
+
+
+def rows(connection: Connection, session_id: int, *, ids: Iterable[int] | None = None) -> list[Row]:
+    """Return the rows of a session's movies in the order they were found; only those of `ids`, where given."""
+    if ids is None:
+        return _rows(connection, select(*_ROW).where(movies.c.session_id == session_id).order_by(movies.c.id))
+    wanted = sorted(set(ids))
+    found: list[Row] = []
+    for start in range(0, len(wanted), _CHUNK):
+        own = (movies.c.session_id == session_id) & movies.c.id.in_(wanted[start : start + _CHUNK])
+        found += _rows(connection, select(*_ROW).where(own).order_by(movies.c.id))
+    return found
+
+
+def latest_rows(connection: Connection, session_id: int, *, limit: int) -> list[Row]:
+    """Return the rows of the movies that ended last, done or failed, newest first."""
+    ended = movies.c.state.in_((MovieState.DONE, MovieState.FAILED))
+    query = select(*_ROW).where(movies.c.session_id == session_id, ended)
+    return _rows(connection, query.order_by(movies.c.finished_at.desc(), movies.c.id.desc()).limit(limit))
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
+    return [
+        Row(
+            row.id,
+            row.key,
+            MovieState(row.state),
+            None if row.verdict is None else Verdict(row.verdict),
+            None if row.chosen is None else Verdict(row.chosen),
+            row.found_at,
+            row.finished_at,
+            row.acquired_at,
+            row.metrics,
+            row.grid_square,
+            row.foil_hole,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def neighbours(connection: Connection, movie: Movie) -> tuple[int | None, int | None]:
+    """Return the ids of the movies found before and after this one in its session."""
+    own = movies.c.session_id == movie.session_id
+    before = connection.execute(select(func.max(movies.c.id)).where(own, movies.c.id < movie.id)).scalar()
+    after = connection.execute(select(func.min(movies.c.id)).where(own, movies.c.id > movie.id)).scalar()
+    return before, after
+
+
+def latest_told(connection: Connection, session_id: int) -> Movie | None:
+    """Return the latest movie of a session of which a sidecar or its own file says something."""
+    query = select(movies).where(movies.c.session_id == session_id).order_by(movies.c.id.desc()).limit(20)
+    return next((movie for movie in _all(connection, query) if movie.metadata), None)
+
+
 def startable(connection: Connection, *, now: float, newest: bool, limit: int, but_not: Iterable[int] = ()) -> list[Movie]:
     """Return queued movies that may start now: the newest or the oldest exposures first, of open and closed sessions alike."""
     taken = list(but_not)
@@ -170,6 +242,12 @@ def in_state(connection: Connection, *states: MovieState, session_id: int | None
 def of_session(connection: Connection, session_id: int) -> list[Movie]:
     """Return all movies of a session, oldest first."""
     return _all(connection, select(movies).where(movies.c.session_id == session_id).order_by(movies.c.id))
+
+
+def count_states(connection: Connection) -> dict[MovieState, int]:
+    """Return how many movies of all sessions are in each state."""
+    query = select(movies.c.state, func.count()).group_by(movies.c.state)
+    return {MovieState(state): count for state, count in connection.execute(query)}
 
 
 def unprocessed(connection: Connection) -> int:

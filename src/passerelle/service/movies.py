@@ -1,0 +1,74 @@
+"""The verbs on movies: do again with other parameters, choose a verdict by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from passerelle.core.config import parse_config
+from passerelle.core.errors import Conflict
+from passerelle.core.states import MovieState, Verdict
+from passerelle.processing import Recipe
+from passerelle.store import Database, Movie, events, movies, sessions
+
+Changes = Mapping[str, Mapping[str, Any]]
+_AGAIN = frozenset({MovieState.DONE, MovieState.FAILED, MovieState.RUNNING})
+
+
+def changed_recipe(recipe: Mapping[str, Any], changes: Changes) -> Recipe:
+    """Return a recipe with some of its fields changed: {group: {field: value}}.
+
+    Raises:
+        BadConfiguration: no such group or field, or a value of the wrong kind.
+    """
+    merged = {group: dict(fields) for group, fields in recipe.items()}
+    for group, fields in changes.items():
+        merged[group] = merged.get(group, {}) | dict(fields)
+    return parse_config(merged, Recipe, source="the recipe")
+
+
+def process_again(database: Database, movie_id: int, changes: Changes, *, at: float | None = None) -> None:
+    """Queue one movie again, with other parameters where given; what does not depend on them is not redone.
+
+    Raises:
+        NotFound: no such movie.
+        Conflict: its file is gone.
+        BadConfiguration: no such parameter, or a value of the wrong kind.
+    """
+    now = time.time() if at is None else at
+    with database.write() as connection:
+        movie = movies.get(connection, movie_id)
+        if movie.state is MovieState.GONE:
+            raise Conflict("Its file is gone.", advice="Put it back; it is then taken up by itself.", path=movie.path)
+        session = sessions.get(connection, movie.session_id)
+        values: dict[str, Any] = {}
+        if changes:
+            before = movie.recipe if movie.recipe is not None else session.recipe
+            values["recipe"] = changed_recipe(before, changes).model_dump(mode="json")
+        again(
+            connection, movie, values, {"why": "asked for by a person", "changes": {g: dict(f) for g, f in changes.items()}}, now
+        )
+
+
+def again(connection: Any, movie: Movie, values: Mapping[str, Any], story: Mapping[str, Any], at: float) -> None:
+    """Change values of a movie and queue it again if it has a result, an error or a worker; a result under way is dropped."""
+    if movie.state in _AGAIN:
+        fresh = {"queued_at": at, "attempts": 0, "not_before": None, "error": None, "advice": None}
+        movies.move_all(connection, [movies.Step(movie, MovieState.QUEUED, dict(values) | fresh, story)], at=at)
+    else:
+        movies.change_all(connection, [(movie, values)])
+
+
+def choose(database: Database, movie_id: int, verdict: Verdict | None, *, at: float | None = None) -> None:
+    """Record a person's verdict, which overrules the thresholds; None takes it back.
+
+    Raises:
+        NotFound: no such movie.
+    """
+    now = time.time() if at is None else at
+    with database.write() as connection:
+        movie = movies.get(connection, movie_id)
+        movies.change_all(connection, [(movie, {"chosen": verdict})])
+        data = {"chosen": None if verdict is None else verdict.value}
+        events.add(connection, "movie_chosen", at=now, session_id=movie.session_id, movie_id=movie_id, data=data)

@@ -1,0 +1,208 @@
+"""Process an existing folder without any server: look once, process all, end. Interrupted, it goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from passerelle.core.errors import BadInput, NotFound, PasserelleError
+from passerelle.core.states import FileState, MovieState
+from passerelle.gateway import SettleRules
+from passerelle.gateway.admit import admit, ignored
+from passerelle.service.instruments import Instrument
+from passerelle.service.settings import InstrumentSettings, Settings
+from passerelle.service.view import MovieRow, SessionView
+from passerelle.service.wiring import Claim, Parts, assemble, dispatcher
+from passerelle.store import files, movies, sessions
+
+NAME = "folder"
+_POLL_SECONDS = 0.2
+_ACTIVE = frozenset({MovieState.QUEUED, MovieState.RUNNING})
+
+# Nobody writes here any more, so that little patience is needed; what is incomplete is reported, and not waited for.
+_RULES = SettleRules(quiet_seconds=2.0, patience_seconds=3.0, broken_seconds=2.0, unfinished_seconds=6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is. total: movies found so far; waiting: not whole, or a companion is missing. eta_seconds: None at first."""
+
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    waiting: int = 0
+    listing: bool = True  # still looking for files
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What was made: the sessions, and all their movies; those of this run, and those of earlier runs that still hold."""
+
+    sessions: tuple[SessionView, ...]
+    movies: tuple[MovieRow, ...]
+    results: Path
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> int:
+        return sum(row.state is not MovieState.DONE for row in self.movies)
+
+
+def folder_settings(
+    folder: Path, state: Path, settings: Settings | None = None, instrument: InstrumentSettings | None = None
+) -> Settings:
+    """Return settings for one folder as the only instrument. state: where results and the database go; not inside of `folder`.
+
+    Raises:
+        NotFound: there is no such folder. BadInput: `state` lies inside of it.
+    """
+    folder, state = folder.resolve(), state.resolve()
+    if not folder.is_dir():
+        raise NotFound("is no folder.", path=folder)
+    if state == folder or state.is_relative_to(folder):
+        raise BadInput("would write into the folder that it reads.", advice="Give another place for the results.", path=state)
+    own = (instrument or InstrumentSettings(folder=folder)).model_copy(
+        update={
+            "folder": folder,
+            "quiet_seconds": 2.0,
+            "sidecar_wait_seconds": 1.0,
+            "gain_wait_seconds": 2.0,
+            "frames_wait_seconds": 2.0,
+        }
+    )
+    base = settings or Settings()
+    placed = base.state.model_copy(update={"folder": state, "results": None, "database": None})
+    work = base.work.model_copy(update={"executor": "processes"}) if base.work.executor == "parsl" else base.work
+    alerts = base.alerts.model_copy(update={"no_new_movie_minutes": 0.0})
+    return base.model_copy(update={"instruments": {NAME: own}, "state": placed, "work": work, "alerts": alerts})
+
+
+def process_folder(
+    settings: Settings,
+    *,
+    told: Callable[[Progress], None] = lambda progress: None,
+    stop: threading.Event | None = None,
+    retry_failed: bool = True,
+) -> Processed:
+    """Process all movies of the folder that `folder_settings` was made for. Idempotent: what stands is not done again.
+
+    told: called a few times a second. stop: set it to end early; the next call goes on. retry_failed: movies that an earlier run
+    set aside are tried again.
+
+    Raises:
+        Busy: another run works with this state. BadConfiguration, StorageError: as they say.
+    """
+    stop = stop or threading.Event()
+    began = time.monotonic()
+    claim = Claim(settings.state.folder)
+    try:
+        parts = assemble(settings)
+        try:
+            _again(parts, retry_failed=retry_failed)
+            _work(parts, told, stop)
+            views = parts.status.sessions()
+            rows = [row for view in views for row in parts.status.movies(view.id) if row.state is not MovieState.GONE]
+        finally:
+            parts.close()
+    finally:
+        claim.release()
+    return Processed(tuple(views), tuple(rows), settings.results, time.monotonic() - began, stop.is_set())
+
+
+def _again(parts: Parts, *, retry_failed: bool) -> None:
+    """Apply the parameters of this run to movies of earlier runs, and queue again what failed."""
+    from passerelle.service.sessions import process_session_again
+
+    with parts.database.read() as connection:
+        known = sessions.every(connection)
+    recipe = parts.settings.processing.model_dump(mode="json")
+    for session in known:
+        if retry_failed or session.recipe != recipe:
+            process_session_again(parts.database, session.id, recipe)
+
+
+def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event) -> None:
+    instrument = parts.instruments[NAME]
+    loop = dispatcher(parts, rules=_RULES, guarded=False)
+    there = set(_listing(instrument))
+    pace = _Pace()
+    loop.start()
+    try:
+        while not stop.wait(_POLL_SECONDS):
+            if loop.error is not None:
+                raise loop.error
+            if loop.watch is not None and loop.watch.error is not None:
+                raise loop.watch.error
+            listing = not _all_looked_at(parts, there)
+            progress = _progress(parts, listing, pace)
+            told(progress)
+            ended = progress.done + progress.failed + progress.waiting == progress.total
+            if ended and not listing and loop.arrivals.next_look() is None:
+                return
+    finally:
+        loop.stop()
+
+
+def _listing(instrument: Instrument) -> Iterator[str]:
+    """Yield the files of the folder that the watch will look at, as the store names them."""
+    from passerelle.store import paths
+
+    for root, folders, names in os.walk(instrument.folder):
+        folders[:] = [name for name in folders if not ignored(name)]
+        for name in names:
+            relative = os.path.relpath(os.path.join(root, name), instrument.folder)  # noqa: PTH118 - undecodable names
+            if not ignored(name) and admit(instrument.program, relative) is not None:
+                yield paths.to_text(relative)
+
+
+def _all_looked_at(parts: Parts, there: set[str]) -> bool:
+    with parts.database.read() as connection:
+        for file in files.known(connection, NAME):
+            if file.state is not FileState.GROWING:
+                there.discard(file.path)
+    return not there
+
+
+class _Pace:
+    """Seconds a movie, from the movies that ended in this run."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first: int | None = None
+
+    def eta(self, ended: int, left: int) -> float | None:
+        if self.first is None:
+            self.first = ended
+        made = ended - self.first
+        return (time.monotonic() - self.began) / made * left if made else None
+
+
+def _progress(parts: Parts, listing: bool, pace: _Pace) -> Progress:
+    with parts.database.read() as connection:
+        count = movies.count_states(connection)
+    total = sum(n for state, n in count.items() if state is not MovieState.GONE)
+    done, failed = count.get(MovieState.DONE, 0), count.get(MovieState.FAILED, 0)
+    active = sum(count.get(state, 0) for state in _ACTIVE)
+    return Progress(
+        total=total,
+        done=done,
+        failed=failed,
+        running=active,
+        waiting=count.get(MovieState.FOUND, 0),
+        listing=listing,
+        eta_seconds=pace.eta(done + failed, active),
+    )
+
+
+def exit_error(processed: Processed) -> PasserelleError | None:
+    """Return what a command should end with: nothing when every movie has a result."""
+    if not processed.movies:
+        return NotFound("No movie was found.", advice="See `passerelle process --help` for the names that are known.")
+    return None

@@ -1,0 +1,94 @@
+"""The verbs on sessions: close, open again, other thresholds, other parameters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from passerelle.core.errors import BadInput
+from passerelle.core.states import MovieState, SessionState
+from passerelle.processing import BY_NAME, Threshold
+from passerelle.processing.quality import judge
+from passerelle.service.movies import Changes, again, changed_recipe
+from passerelle.store import Database, Movie, alerts, events, movies, sessions
+
+
+def close_session(database: Database, session_id: int, *, at: float | None = None) -> None:
+    """Close a session: what was found is still processed, its numbers stay, its alerts end. It opens again when a movie comes.
+
+    Raises:
+        NotFound: no such session. IllegalMove: it is closed.
+    """
+    now = time.time() if at is None else at
+    with database.write() as connection:
+        sessions.change_state(connection, session_id, SessionState.CLOSED, at=now)
+        for alert in alerts.standing(connection, session_id=session_id, muted=True):
+            alerts.clear(connection, alert.kind, session_id=session_id, at=now)
+
+
+def open_session(database: Database, session_id: int, *, at: float | None = None) -> None:
+    """Open a closed session again.
+
+    Raises:
+        NotFound: no such session. IllegalMove: it is open.
+    """
+    with database.write() as connection:
+        sessions.change_state(connection, session_id, SessionState.OPEN, at=time.time() if at is None else at)
+
+
+def set_thresholds(database: Database, session_id: int, thresholds: Mapping[str, Threshold], *, at: float | None = None) -> int:
+    """Replace a session's thresholds and judge its micrographs anew by their stored metrics. Return how many verdicts changed.
+
+    Raises:
+        NotFound: no such session. BadInput: a threshold of a metric that there is not.
+    """
+    now = time.time() if at is None else at
+    for name in thresholds:
+        if name not in BY_NAME:
+            raise BadInput(f"No metric is called {name!r}.")
+    plain = {name: each.model_dump(mode="json", exclude_none=True) for name, each in thresholds.items()}
+    with database.write() as connection:
+        sessions.change(connection, session_id, "thresholds", at=now, thresholds=plain)
+        changes: list[tuple[Movie, Mapping[str, Any]]] = []
+        for movie in movies.of_session(connection, session_id):
+            if movie.state is not MovieState.DONE or not movie.metrics:
+                continue
+            verdict, reasons = judge(movie.metrics, thresholds)
+            if verdict != movie.verdict or tuple(reasons) != movie.reasons:
+                changes.append((movie, {"verdict": verdict, "reasons": list(reasons)}))
+        movies.change_all(connection, changes)
+        moved = sum(values["verdict"] != movie.verdict for movie, values in changes)
+        events.add(connection, "session_judged", at=now, session_id=session_id, data={"changed": moved})
+    return moved
+
+
+def process_session_again(database: Database, session_id: int, changes: Changes, *, at: float | None = None) -> int:
+    """Give a session other parameters and queue those of its movies whose recipe they change, and those that failed.
+
+    Return how many were queued. What a movie's steps do not depend on is not redone.
+
+    Raises:
+        NotFound: no such session. BadConfiguration: no such parameter, or a value of the wrong kind.
+    """
+    now = time.time() if at is None else at
+    story = {"why": "the session is processed again", "changes": {group: dict(fields) for group, fields in changes.items()}}
+    queued = 0
+    with database.write() as connection:
+        session = sessions.get(connection, session_id)
+        recipe = changed_recipe(session.recipe, changes).model_dump(mode="json")
+        sessions.change(connection, session_id, "recipe", at=now, recipe=recipe)
+        for movie in movies.of_session(connection, session_id):
+            values: dict[str, Any] = {}
+            if movie.recipe is not None:
+                own = changed_recipe(movie.recipe, changes).model_dump(mode="json")
+                values = {"recipe": None if own == recipe else own}
+                differs = own != movie.recipe
+            else:
+                differs = recipe != session.recipe
+            if differs or movie.state is MovieState.FAILED:
+                again(connection, movie, values, story, now)
+                queued += movie.state in {MovieState.DONE, MovieState.FAILED, MovieState.RUNNING}
+            elif values:
+                movies.change_all(connection, [(movie, values)])
+    return queued
