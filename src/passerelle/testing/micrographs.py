@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from passerelle.imaging.ctf_model import Optics, ctf_2d
+from passerelle.imaging.fft import irfft2, rfft2
 
 _WATER_PER_ANGSTROM, _WATER_WIDTH = 1 / 3.7, 0.006
 
@@ -42,7 +42,7 @@ def simulate_micrograph(
         noise *= 1.0 + ice * np.exp(np.square(spacing - _WATER_PER_ANGSTROM) / -(2 * _WATER_WIDTH**2))
     detector = 0.8 * np.exp(squared / -(2 * 0.5**2)) + 0.2
     transfer = ctf_2d(height, width, optics, defocus_u_angstrom, defocus_v_angstrom, angle_deg, phase_shift_deg)
-    transform = scipy.fft.rfft2(random.standard_normal(shape, np.float32)) * (np.sqrt(specimen) * transfer)
-    transform += scipy.fft.rfft2(random.standard_normal(shape, np.float32)) * np.sqrt(noise)
+    transform = rfft2(random.standard_normal(shape, np.float32)) * (np.sqrt(specimen) * transfer)
+    transform += rfft2(random.standard_normal(shape, np.float32)) * np.sqrt(noise)
     transform *= np.sqrt(detector)
-    return np.asarray(scipy.fft.irfft2(transform, s=shape), np.float32)
+    return irfft2(transform, shape)
