@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging.field import MotionField
+from passerelle.simulation.bad_exposures import contaminate, empty_hole
 from passerelle.simulation.detector import Detector
 from passerelle.simulation.drift import per_frame, random_field
 from passerelle.simulation.electrons import Events, deal, deal_events
-from passerelle.simulation.phantom import Conditions, contamination, empty_hole, phantom
+from passerelle.simulation.phantom import Conditions, phantom
 from passerelle.simulation.plan import InstrumentPlan
 from passerelle.simulation.specimen import Specimen
 
@@ -73,10 +74,7 @@ def record(plan: InstrumentPlan, number: int, specimen: Specimen, detector: Dete
     specimen = _spoil(plan, number, specimen, fault, seeds[0])
     electrons = specimen.electrons(seeds[1])
     if fault == "ice":
-        passed = electrons * contamination(height, width, seed=seeds[2]) + np.random.default_rng(seeds[2]).random(
-            electrons.shape, np.float32
-        )
-        electrons = passed.astype(np.uint16)
+        electrons = contaminate(electrons, specimen.pixel_size_angstrom, seed=seeds[2])
     drift = plan.drift_px * rng.uniform(0.3, 1.0)
     steps = plan.steps_per_frame
     if fault == "drift":  # a stage that had not come to rest: far, and blurred within each frame

@@ -1,4 +1,4 @@
-"""Computed specimens: particles in ice under a known contrast transfer function, and exposures that a person would reject."""
+"""A computed specimen: particles in ice under a known contrast transfer function."""
 
 from __future__ import annotations
 
@@ -77,44 +77,6 @@ def expose_potential(
     transform = rfft2(potential)
     transform += _ice(rng, height, width, conditions.pixel_size_angstrom, ice_contrast, ice_ring)
     return _look(transform, (height, width), conditions, name, poses)
-
-
-def empty_hole(height: int, width: int, conditions: Conditions) -> Specimen:
-    """Compute a hole without ice: the beam and nothing else."""
-    flat = np.full((height, width), conditions.dose_e_per_angstrom2 * conditions.pixel_size_angstrom**2, np.float32)
-    return Specimen(
-        name="empty-hole",
-        picture=flat,
-        fresh_noise=True,
-        pixel_size_angstrom=conditions.pixel_size_angstrom,
-        dose_e_per_angstrom2=conditions.dose_e_per_angstrom2,
-        voltage_kv=conditions.voltage_kv,
-        spherical_aberration_mm=conditions.spherical_aberration_mm,
-        amplitude_contrast=conditions.amplitude_contrast,
-        applied_defocus_angstrom=conditions.defocus_u_angstrom,
-    )
-
-
-def contamination(height: int, width: int, *, seed: int, coverage: float = 0.28) -> NDArray[np.float32]:
-    """Return the share of electrons (0.25 … 1) that passes thick ice crystals, which cover `coverage` of the picture."""
-    rng = np.random.default_rng(seed)
-    coarse = 8
-    h, w = -(-height // coarse), -(-width // coarse)
-    y, x = np.ogrid[:h, :w]
-    thickness = np.zeros((h, w), np.float32)
-    size = min(h, w)
-    for _ in range(400):
-        if (thickness > 0.5).mean() >= coverage:
-            break
-        cy, cx, radius = rng.uniform(0, h), rng.uniform(0, w), rng.uniform(0.06, 0.2) * size
-        angle, corners = rng.uniform(0, math.pi), rng.integers(5, 8)
-        bearing = np.arctan2(y - cy, x - cx) + angle
-        edge = radius * np.cos(math.pi / corners) / np.cos((bearing % (2 * math.pi / corners)) - math.pi / corners)
-        inside = np.clip((edge - np.hypot(y - cy, x - cx)) / 3.0, 0, 1)
-        np.maximum(thickness, inside * rng.uniform(0.7, 1.0), out=thickness)
-    rows = np.minimum(np.arange(height) // coarse, h - 1)
-    columns = np.minimum(np.arange(width) // coarse, w - 1)
-    return (1 - 0.75 * thickness)[rows[:, None], columns[None, :]]
 
 
 def _place_particles(

@@ -21,9 +21,9 @@ from passerelle.simulation import (
     phantom,
     read_atoms,
 )
+from passerelle.simulation.bad_exposures import contaminate, crystals, empty_hole
 from passerelle.simulation.exposures import fault_of
 from passerelle.simulation.particles import euler_matrix
-from passerelle.simulation.phantom import contamination, empty_hole
 
 _ATOM = "ATOM  {serial:5d}  {name:<3s} ALA A{residue:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00 20.00          {element:>2s}\n"
 
@@ -71,10 +71,17 @@ def test_zeros_of_the_spectrum_lie_where_the_defocus_puts_them():
 def test_an_empty_hole_is_flat_and_crystals_cover_what_was_asked_for():
     hole = empty_hole(64, 64, Conditions())
     assert hole.picture.std() == 0
-    passed = contamination(512, 512, seed=4, coverage=0.3)
-    assert 0.25 < (passed < 0.8).mean() < 0.45
-    assert passed.min() >= 0.2
-    assert passed.max() == 1
+    electrons = np.full((512, 512), 400, np.uint16)
+    left = contaminate(electrons, 1.0, seed=4, coverage=0.3)
+    thickness = crystals(512, 512, seed=4, coverage=0.3)
+    covered = thickness > 0.5
+    assert 0.28 < covered.mean() < 0.45
+    assert (left[thickness == 0] == 400).mean() > 0.9999
+    assert 90 < left[covered].mean() < 210
+    power = abs(np.fft.fft2(left - left.mean())) ** 2
+    radius = np.hypot(np.fft.fftfreq(512)[:, None], np.fft.fftfreq(512)[None])
+    ring, beside = (power[abs(radius - r) < 0.002].mean() for r in (1 / 3.67, 0.32))
+    assert ring > 5 * beside
 
 
 def test_bad_exposures_come_in_turn_and_only_where_the_plan_says():
