@@ -78,7 +78,7 @@ class _SerialEmList:
         known = False
         for line in lines:
             if line[0] in ("CameraSizeX", "CameraSizeY"):
-                (size,) = self._integers(line, 1)
+                size = self._integers(line, 1)[0]
                 if line[0] == "CameraSizeX":
                     self._camera_x = size
                 else:

@@ -125,7 +125,10 @@ class _Parser:
             return
         if line.startswith("data_"):
             self._finish()
-            self._name = line.split()[0][5:]
+            words = _words(line)
+            if len(words) != 1:
+                raise self._bad(number, "more than the name of a block")
+            self._name = words[0][5:]
             if self._name in self._blocks:
                 raise self._bad(number, f"a second block data_{self._name}")
             return
