@@ -10,7 +10,8 @@ Result = TypeVar("Result")
 
 
 def in_bands(work: Callable[[int, int], Result], rows: int, threads: int) -> list[Result]:
-    """Call work(first, last) on disjoint bands that cover 0 … rows, in at most `threads` threads; results in order of the bands."""
+    """Call work(first, last) on disjoint bands that cover 0 … rows, in at most `threads` threads; results in order of the
+    bands."""
     threads = max(1, min(threads, rows))
     if threads == 1:
         return [work(0, rows)]

@@ -1,5 +1,9 @@
 """From raw frames and their motion to corrected micrographs: every sum from one pass over the frames."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -26,8 +30,8 @@ _LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide
 class Sums:
     """Corrected micrographs, float32 (y, x), in counts of the whole exposure.
 
-    unweighted: sum of all frames. weighted: with dose weights, its noise as strong as that of `unweighted`. even, odd: sums of frames
-    0, 2, 4 … and 1, 3, 5 …; unweighted = even + odd.
+    unweighted: sum of all frames. weighted: with dose weights, its noise as strong as that of `unweighted`. even, odd: sums of
+    frames 0, 2, 4 … and 1, 3, 5 …; unweighted = even + odd.
     """
 
     unweighted: NDArray[np.float32]
@@ -53,9 +57,9 @@ def correct_movie(
 ) -> Sums:
     """Apply gain, defects and motion to raw frames (t, y, x) and sum them.
 
-    gain: multipliers (y, x), 0 where there is none (taken as a defect). defects: True = to be replaced. field: the motion, estimated or
-    true. dose_per_frame, pre_exposure: e/Å² on the specimen; without a dose there is no weighted sum. blank: frames to leave out (t,).
-    The interpolation's damping is undone in Fourier space by its exact mean response.
+    gain: multipliers (y, x), 0 where there is none (taken as a defect). defects: True = to be replaced. field: the motion,
+    estimated or true. dose_per_frame, pre_exposure: e/Å² on the specimen; without a dose there is no weighted sum. blank:
+    frames to leave out (t,). The interpolation's damping is undone in Fourier space by its exact mean response.
 
     Raises:
         BadInput: frames, gain, defects and field do not fit each other.
@@ -66,7 +70,8 @@ def correct_movie(
     count, height, width = frames.shape
     if field.frames != count or (field.height, field.width) != (height, width):
         raise BadInput(
-            f"The motion is for {field.frames} frames of {field.width} × {field.height} pixels, the movie has {count} of {width} × {height}."
+            f"The motion is for {field.frames} frames of {field.width} × {field.height} pixels, "
+            f"the movie has {count} of {width} × {height}."
         )
     factors = _dose_factors(count, voltage_kv, dose_per_frame, pre_exposure, pixel_size_angstrom) if weighted else None
     columns = _parity(count) if half_sums else np.ones((count, 1), np.float32)
@@ -208,7 +213,7 @@ def _pad(picture: NDArray[np.float32], shape: tuple[int, int]) -> None:
 def _restoration(histogram: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex64]:
     damping = mean_response(histogram, shape)
     power = np.maximum(damping.real**2 + damping.imag**2, np.float32(_LEAST_RESPONSE**2))
-    return np.conj(damping) / power
+    return (np.conj(damping) / power).astype(np.complex64)
 
 
 def _radius_index(shape: tuple[int, int]) -> NDArray[np.int16]:

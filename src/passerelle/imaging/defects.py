@@ -1,5 +1,9 @@
 """Pixels that cannot be trusted: finding them in the mean frame, and good pixels that stand in for them."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -27,8 +31,8 @@ def find_hot_pixels(
     """Find pixels that are far brighter or darker than their neighbourhood in the mean of raw frames (y, x); True = bad.
 
     noise_variance: of a pixel of the mean (FrameStatistics.noise_variance): counts scatter in proportion to their mean, so a
-    variance-stabilising square root (Anscombe 1948) is compared with the mean of 7 × 7 pixels. A drifting specimen has no detail of
-    one pixel, so what stands out is the camera. Pixels known as defects are not reported again.
+    variance-stabilising square root (Anscombe 1948) is compared with the mean of 7 × 7 pixels. A drifting specimen has no
+    detail of one pixel, so what stands out is the camera. Pixels known as defects are not reported again.
     """
     picture = np.array(mean_frame, np.float32)
     if gain is not None:
@@ -79,8 +83,8 @@ class Repairs:
 def plan_repairs(defects: NDArray[np.bool_] | None, shape: tuple[int, int]) -> Repairs:
     """Choose for every defect (y, x) four good pixels near it, to stand in for it frame by frame in turn.
 
-    Counts are copied, not averaged, so that the noise of a repaired pixel is that of its neighbours. Where all pixels are defects,
-    none is replaced.
+    Counts are copied, not averaged, so that the noise of a repaired pixel is that of its neighbours. Where all pixels are
+    defects, none is replaced.
     """
     height = shape[0]
     empty = Repairs(np.zeros(height + 1, np.int64), np.zeros((0, 1 + 2 * _STAND_INS), np.int32))

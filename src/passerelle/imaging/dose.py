@@ -1,4 +1,5 @@
-"""Dose weighting: how much of each spatial frequency is left after a dose (Grant & Grigorieff, eLife 2015, doi:10.7554/eLife.06980)."""
+"""Dose weighting: how much of each spatial frequency is left after a dose (Grant & Grigorieff, eLife 2015,
+doi:10.7554/eLife.06980)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _VOLTAGE_FACTORS = (0.64, 0.8, 1.0)
 
 
 def critical_dose(frequency_per_angstrom: NDArray[Any], voltage_kv: float) -> NDArray[np.float64]:
-    """Return the dose (e/Å²) after which the amplitude at a frequency (1/Å) has fallen to exp(-1/2): 0.245 k^-1.665 + 2.81 at 300 kV."""
+    """Return the dose (e/Å²) after which the amplitude at a frequency (1/Å) has fallen to exp(-1/2): 0.245 k^-1.665 + 2.81 at
+    300 kV."""
     k = np.maximum(np.asarray(frequency_per_angstrom, np.float64), 1e-6)
     return (0.245 * k**-1.665 + 2.81) * float(np.interp(voltage_kv, _VOLTAGES_KV, _VOLTAGE_FACTORS))
 
@@ -38,7 +40,8 @@ def dose_weights(
 
 @dataclass(frozen=True, slots=True)
 class DoseFactors:
-    """Weights of frames × frequencies as a sum of few products: weights[t, k] ≈ mean_curve[k] + sum_r frame_factors[t, r] * curves[r, k].
+    """Weights of frames × frequencies as a sum of few products: weights[t, k] ≈ mean_curve[k] + sum_r frame_factors[t, r] *
+    curves[r, k].
 
     The constant part needs only the unweighted sum, the others one weighted sum each: so dose weighting costs about five
     transforms instead of one a frame. curves are normalised by sqrt(sum of squared weights / frames).
@@ -51,7 +54,8 @@ class DoseFactors:
 
 
 def factorise(weights: NDArray[np.float64], tolerance: float = 1e-3, max_rank: int = 7) -> DoseFactors:
-    """Split dose weights (frames, frequencies) into the fewest factors whose error stays below `tolerance` of the largest weight."""
+    """Split dose weights (frames, frequencies) into the fewest factors whose error stays below `tolerance` of the largest
+    weight."""
     frames = weights.shape[0]
     normalised = weights / np.sqrt(np.maximum(np.mean(weights**2, axis=0, keepdims=True), 1e-12))
     mean = normalised.mean(axis=0)

@@ -1,8 +1,13 @@
 """Conventions of the Fourier transforms of this room, in one place.
 
 A picture is (y, x), its half transform (y, x // 2 + 1) as `scipy.fft.rfft2` gives it, not normalised forward, 1/n backward.
-Frequencies are in cycles per pixel, zero frequency at [0, 0]. A picture displaced by d, p(y - d), has the transform P(k) exp(-2 pi i k d).
+Frequencies are in cycles per pixel, zero frequency at [0, 0]. A picture displaced by d, p(y - d), has the transform P(k) exp(-2
+pi i k d).
 """
+
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -17,10 +22,12 @@ Shape = tuple[int, int]
 
 def fast_length(n: int) -> int:
     """Return the smallest even length ≥ n whose transform is fast."""
-    length = scipy.fft.next_fast_len(max(int(n), 1), real=True)
-    while length % 2:
-        length = scipy.fft.next_fast_len(length + 1, real=True)
-    return int(length)
+    length = max(int(n), 1)
+    while True:
+        length = int(scipy.fft.next_fast_len(length, real=True) or length)
+        if length % 2 == 0:
+            return length
+        length += 1
 
 
 def fast_shape(shape: Shape) -> Shape:

@@ -1,4 +1,5 @@
-"""What the raw frames of a movie are like before any correction: their mean, their noise, and which frames or pixels are broken."""
+"""What the raw frames of a movie are like before any correction: their mean, their noise, and which frames or pixels are
+broken."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _BROKEN_SHARE = 0.02  # a frame with more values that are not finite than this i
 
 @dataclass(frozen=True, slots=True)
 class FrameStatistics:
-    """mean: (y, x) mean over frames, before gain. noise_variance: of a pixel of `mean`, from the scatter over time, averaged over pixels.
+    """mean: (y, x) mean over frames, before gain. noise_variance: of a pixel of `mean`, from the scatter over time, averaged
+    over pixels.
 
     frame_means: (t,) mean of each frame. blank: (t,) frames that carry nothing: no counts, or values that are not finite.
     not_finite: (y, x) pixels that hold NaN or infinity in a frame that is not blank.

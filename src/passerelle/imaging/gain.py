@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from passerelle.core.errors import BadInput
 from passerelle.imaging.kernels_local import neighbourhood_mean
 
-# As seen with row 0 at the bottom and x to the right (MRC): rotations are counter-clockwise, flip_x mirrors left and right, flip_y bottom
-# and top, transpose mirrors on the diagonal y = x, antitranspose on the other one.
+# As seen with row 0 at the bottom and x to the right (MRC): rotations are counter-clockwise, flip_x mirrors left and right,
+# flip_y bottom and top, transpose mirrors on the diagonal y = x, antitranspose on the other one.
 _TURNS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "as_written": lambda g: g,
     "rotate_90": lambda g: np.rot90(g, -1),
@@ -59,10 +59,10 @@ def multiplier(gain: NDArray[Any], *, divide: bool = False) -> NDArray[np.float3
 class OrientationScore:
     """How well a gain in one orientation explains the fine pattern of the mean raw frame.
 
-    correlation: of the mean frame's fine pattern with the gain's expected one, -1 … 1. strength: regression of the one on the other: 1
-    where the gain is right, near 0 where it is in a wrong orientation or was applied already, -1 where its inverse was meant.
-    residual_sd: standard deviation of the fine pattern that stays after correction, relative to the mean.
-    significance: correlation over its standard error.
+    correlation: of the mean frame's fine pattern with the gain's expected one, -1 … 1. strength: regression of the one on the
+    other: 1 where the gain is right, near 0 where it is in a wrong orientation or was applied already, -1 where its inverse was
+    meant. residual_sd: standard deviation of the fine pattern that stays after correction, relative to the mean. significance:
+    correlation over its standard error.
     """
 
     name: str
@@ -83,7 +83,8 @@ def rank_orientations(mean_frame: NDArray[Any], gain: NDArray[Any]) -> tuple[Ori
     names = [name for name in ORIENTATIONS if _TURNS[name](gain).shape == mean_frame.shape]
     if not names:
         raise BadInput(
-            f"The gain is {gain.shape[1]} × {gain.shape[0]} pixels, the movie's frames {mean_frame.shape[1]} × {mean_frame.shape[0]}: no orientation fits.",
+            f"The gain is {gain.shape[1]} × {gain.shape[0]} pixels, the movie's frames are "
+            f"{mean_frame.shape[1]} × {mean_frame.shape[0]}: no orientation fits.",
             advice="Give the gain of this camera and mode.",
         )
     factors = multiplier(gain)
@@ -97,7 +98,8 @@ def rank_orientations(mean_frame: NDArray[Any], gain: NDArray[Any]) -> tuple[Ori
 def better_orientation(scores: tuple[OrientationScore, ...], used: str) -> OrientationScore | None:
     """Return the orientation that beyond doubt fits better than `used`, or None: then `used` may stay.
 
-    Beyond doubt: its pattern is found with certainty, and its correlation exceeds that of `used` by 8 standard errors and a fifth.
+    Beyond doubt: its pattern is found with certainty, and its correlation exceeds that of `used` by 8 standard errors and a
+    fifth.
     """
     current = next((score for score in scores if score.name == used), None)
     best = scores[0]
@@ -135,9 +137,9 @@ def _score(name: str, seen: NDArray[np.float32], wanted: NDArray[np.float32]) ->
 def residual_gain(mean_frame_corrected: NDArray[Any], *, noise_variance: float = 0.0) -> tuple[float, float]:
     """Measure what pattern is left in the mean of gain-corrected frames (y, x): (sd, ratio).
 
-    sd: standard deviation of the pattern finer than 9 pixels, relative to the mean, beyond shot noise; `noise_variance` is that of a
-    pixel of the mean (FrameStatistics.noise_variance). ratio: 97.5th over 2.5th percentile of the smoothed mean frame, which
-    the specimen and the illumination also widen.
+    sd: standard deviation of the pattern finer than 9 pixels, relative to the mean, beyond shot noise; `noise_variance` is that
+    of a pixel of the mean (FrameStatistics.noise_variance). ratio: 97.5th over 2.5th percentile of the smoothed mean frame,
+    which the specimen and the illumination also widen.
     """
     picture = np.asarray(mean_frame_corrected, np.float32)
     live = np.isfinite(picture) & (picture > 0)

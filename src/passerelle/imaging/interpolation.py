@@ -16,8 +16,8 @@ _PASS_BAND = 0.86  # of Nyquist: where the kernels are made right; beyond it `re
 def kernel_table() -> NDArray[np.float32]:
     """Return the kernels for the fractions 0, 1/STEPS … 1, shape (STEPS + 1, TAPS).
 
-    Row f holds h with picture(y + f) ≈ sum_j h[j] picture(y + j - TAPS // 2 + 1): the least-squares fractional delay up to
-    0.86 of Nyquist (Laakso et al., IEEE Signal Processing Magazine 1996, "Splitting the unit delay", eq. 30), its sum scaled to 1.
+    Row f holds h with picture(y + f) ≈ sum_j h[j] picture(y + j - TAPS // 2 + 1): the least-squares fractional delay up to 0.86
+    of Nyquist (Laakso et al., IEEE Signal Processing Magazine 1996, "Splitting the unit delay", eq. 30), its sum scaled to 1.
     """
     offsets = np.arange(TAPS) - (TAPS // 2 - 1)
     normal = _PASS_BAND * np.sinc(_PASS_BAND * (offsets[:, None] - offsets[None, :]))

@@ -1,4 +1,5 @@
-"""Correlate all frames of a picture at once: one pass over their Fourier modes gives every frame's slope and curvature at its shift."""
+"""Correlate all frames of a picture at once: one pass over their Fourier modes gives every frame's slope and curvature at its
+shift."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def cut_windows(
     window: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Write out[t, :h, :w] = (a cut of pictures[t] at its top and left, less its mean) * window (h, w); beyond the window zeros."""
+    """Write out[t, :h, :w] = (a cut of pictures[t] at its top and left, less its mean) * window (h, w); beyond the window
+    zeros."""
     height, width = window.shape
     for t in range(pictures.shape[0]):
         top, left = tops[t], lefts[t]
@@ -64,7 +66,8 @@ def correlate_modes(
     """Add to out (6, t): correlation of each frame with the sum of the others at the present shifts, its slope along y and x
     (per radian per cycle), and its curvature yy, xy, xx.
 
-    modes (m, re/im, t); phase_y (rows, re/im, t) and phase_x (columns, re/im, t) turn each frame back by its shift; ky, kx, weights (m,).
+    modes (m, re/im, t); phase_y (rows, re/im, t) and phase_x (columns, re/im, t) turn each frame back by its shift; ky, kx,
+    weights (m,).
     """
     count = modes.shape[2]
     real, imag = np.empty(count, np.float32), np.empty(count, np.float32)

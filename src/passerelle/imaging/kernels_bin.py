@@ -1,4 +1,5 @@
-"""Fused loops over raw frames: sum over time, and gain + defects + binning in one pass. Frames stay in the dtype they were written in."""
+"""Fused loops over raw frames: sum over time, and gain + defects + binning in one pass. Frames stay in the dtype they were
+written in."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def sum_rows(
     first: int,
     last: int,
 ) -> float:
-    """Add rows first … last of all frames into `total` (y, x); return the sum of squares. Values not finite count as 0 and are counted."""
+    """Add rows first … last of all frames into `total` (y, x); return the sum of squares. Values not finite count as 0 and are
+    counted."""
     squares = 0.0
     width = frames.shape[2]
     for y in range(first, last):
@@ -49,7 +51,7 @@ def sum_rows(
                 for x in range(width):
                     if not abs(np.float32(source[x])) < HUGE:
                         bad[x] += 1
-    return squares
+    return float(squares)
 
 
 @njit(cache=True, nogil=True, fastmath=_MATH)
@@ -64,12 +66,13 @@ def decimate_frames(
     first: int,
     last: int,
 ) -> None:
-    """Write frames first … last, reduced by step = every · box: boxes of `box` rows, then taps_y over them; taps_x (4 · step) over single
-    columns. out (t, y // step, x // step); gain (y, x) is 0 at defects. Beyond the edges the last rows and columns repeat.
+    """Write frames first … last, reduced by step = every · box: boxes of `box` rows, then taps_y over them; taps_x (4 · step)
+    over single columns. out (t, y // step, x // step); gain (y, x) is 0 at defects. Beyond the edges the last rows and columns
+    repeat.
     """
     step = every * box
     rows, columns = out.shape[1], out.shape[2]
-    height, width = rows * step, columns * step
+    width = columns * step
     before_y = (len(taps_y) - every) // 2
     margin = len(taps_x) // step  # in columns of out
     before_x = (len(taps_x) - step) // 2

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 def local_mean(
     picture: NDArray[np.float32], live: NDArray[np.bool_], reach: int, least: int, out: NDArray[np.float32], first: int, last: int
 ) -> None:
-    """Write rows first … last of out (y, x): the mean of `picture` over the live pixels within ± reach, 0 where fewer than `least`."""
+    """Write rows first … last of out (y, x): the mean of `picture` over the live pixels within ± reach, 0 where fewer than
+    `least`."""
     height, width = picture.shape
     sums = np.zeros(width + 2 * reach, np.float32)
     counts = np.zeros(width + 2 * reach, np.float32)
@@ -51,7 +52,8 @@ def local_mean(
 def neighbourhood_mean(
     picture: NDArray[np.float32], live: NDArray[np.bool_], reach: int, least_share: float = 0.1
 ) -> NDArray[np.float32]:
-    """Return the mean over the live pixels of (2 · reach + 1)² around each pixel (y, x), 0 where fewer than `least_share` are live.
+    """Return the mean over the live pixels of (2 · reach + 1)² around each pixel (y, x), 0 where fewer than `least_share` are
+    live.
 
     `picture` must be finite, also where it is not live.
     """

@@ -1,4 +1,5 @@
-"""The fused pass over raw frames: gain → defects → shift by the local field → add into a few weighted sums, tile by tile in cache."""
+"""The fused pass over raw frames: gain → defects → shift by the local field → add into a few weighted sums, tile by tile in
+cache."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ def shift_and_accumulate(
 ) -> None:
     """Add every frame, shifted, into sums (s, ≥ y, ≥ x) with the weights factors (t, s); tile rows first … last.
 
-    gain (y, x), or (0, 0) for none. defects: rows of (x, y1, x1, y2, x2, …): column of a defect, then the places of the good pixels
-    that stand in for it in turn; defect_rows (y + 1,) says which belong to a row. rows_shift … (t, tiles y, tiles x):
+    gain (y, x), or (0, 0) for none. defects: rows of (x, y1, x1, y2, x2, …): column of a defect, then the places of the good
+    pixels that stand in for it in turn; defect_rows (y + 1,) says which belong to a row. rows_shift … (t, tiles y, tiles x):
     whole and fractional part (in steps of the table) of the shift of each tile. Outside of the frame pixels are mirrored.
     """
     count, height, width = frames.shape

@@ -1,8 +1,8 @@
 """How the specimen moved during the exposure: from raw frames to a smooth motion field.
 
-Told in order: look at the raw frames (blank frames, hot pixels) → gain, defects and binning in one pass → drift of the whole picture:
-first guess from pairs of frames at low resolution, then refined → local motion: patches of the binned frames, all fitted together
-by one model that is smooth in space and time, patches and frames that do not follow it losing their weight.
+Told in order: look at the raw frames (blank frames, hot pixels) → gain, defects and binning in one pass → drift of the whole
+picture: first guess from pairs of frames at low resolution, then refined → local motion: patches of the binned frames, all
+fitted together by one model that is smooth in space and time, patches and frames that do not follow it losing their weight.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from passerelle.imaging.reduce import choose_binning, reduce_frames
 
 @dataclass(frozen=True, slots=True)
 class MotionOptions:
-    """How motion is looked for. patches: along y and x; (1, 1) finds the drift of the whole picture only. bfactor_angstrom2: correlations are
-    weighted by exp(-B s² / 4). max_drift_px: the largest drift between two frames that is looked for. time_terms: splines over
-    the exposure for local motion. smoothness: how strongly bends of local motion are held back. hot_pixels: look for them first."""
+    """How motion is looked for. patches: along y and x; (1, 1) finds the drift of the whole picture only. bfactor_angstrom2:
+    correlations are weighted by exp(-B s² / 4). max_drift_px: the largest drift between two frames that is looked for.
+    time_terms: splines over the exposure for local motion.
+    hot_pixels: look for them first."""
 
     patches: tuple[int, int] = (5, 5)
     bfactor_angstrom2: float = 150.0
     max_drift_px: float = 60.0
     time_terms: int = 8
-    smoothness: float = 0.02
     hot_pixels: bool = True
     binning: int | None = None
 
@@ -40,11 +40,12 @@ class MotionOptions:
 class MotionEstimate:
     """What was found. Arrays over patches and frames are (n, t, …); pixels are those of the movie.
 
-    field: the motion, to be used for correction. patch_centres_px (n, 2) as (y, x). patch_shifts_px (n, t, 2): measured, before smoothing,
-    as (dy, dx), zero at the middle frame. patch_rejected (n,): patches without signal or against the others. shift_rejected (n, t):
-    single measurements left out. blank (t,): frames without content, left out. frame_rejected (t,): frames whose drift was not found
-    and is taken from their neighbours. residual_px: RMS of measured minus smooth motion over what was kept. hot_pixels (y, x): bad pixels found
-    on the way, beyond the gain's and the given defects. clarity (t,): height of each frame's correlation peak in standard deviations.
+    field: the motion, to be used for correction. patch_centres_px (n, 2) as (y, x). patch_shifts_px (n, t, 2): measured, before
+    smoothing, as (dy, dx), zero at the middle frame. patch_rejected (n,): patches without signal or against the others.
+    shift_rejected (n, t): single measurements left out. blank (t,): frames without content, left out. frame_rejected (t,):
+    frames whose drift was not found and is taken from their neighbours. residual_px: RMS of measured minus smooth motion over
+    what was kept. hot_pixels (y, x): bad pixels found on the way, beyond the gain's and the given defects. clarity (t,): height
+    of each frame's correlation peak in standard deviations.
     """
 
     field: MotionField
@@ -72,7 +73,8 @@ def estimate_motion(
 ) -> MotionEstimate:
     """Estimate the motion in raw frames (t, y, x), native dtype.
 
-    gain: multipliers (y, x), 0 where there is none. defects: (y, x), True = bad. statistics: of these frames, where the caller has them.
+    gain: multipliers (y, x), 0 where there is none. defects: (y, x), True = bad. statistics: of these frames, where the caller
+    has them.
 
     Raises:
         BadInput: frames, gain and defects do not fit each other.
@@ -110,7 +112,6 @@ def estimate_motion(
         bfactor_angstrom2=options.bfactor_angstrom2,
         patches=options.patches,
         time_count=options.time_terms,
-        smoothness=options.smoothness,
         threads=threads,
     )
     return MotionEstimate(

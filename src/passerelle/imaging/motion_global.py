@@ -1,5 +1,9 @@
 """The drift of the whole picture, frame by frame."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -28,8 +32,8 @@ _UNCLEAR_SIGMA = 4.5
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """track_px (t, 2) as (dy, dx), mean zero. rejected (t,): not found, taken from the neighbours. clarity (t,): height of the peak in
-    standard deviations."""
+    """track_px (t, 2) as (dy, dx), mean zero. rejected (t,): not found, taken from the neighbours. clarity (t,): height of the
+    peak in standard deviations."""
 
     track_px: NDArray[np.float64]
     rejected: NDArray[np.bool_]

@@ -1,5 +1,9 @@
 """Local motion: patches of the binned frames, fitted together by one smooth model."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -66,10 +70,10 @@ def find_local_motion(
     bfactor_angstrom2: float,
     patches: tuple[int, int],
     time_count: int,
-    smoothness: float,
     threads: int = 1,
 ) -> LocalMotion:
-    """Find the motion of patches of binned frames (t, y, x) about the drift track_px (t, 2), and the smooth field that they follow."""
+    """Find the motion of patches of binned frames (t, y, x) about the drift track_px (t, 2), and the smooth field that they
+    follow."""
     count, height, width = binned.shape
     side = tuple(_patch_side(n, parts) for n, parts in ((height, patches[0]), (width, patches[1])))
     corners = [(y, x) for y in _spread(height - side[0], patches[0]) for x in _spread(width - side[1], patches[1])]
@@ -99,7 +103,7 @@ def find_local_motion(
         values = np.empty((len(grid.rows), 2, count), np.float32)
         gather(grid, spectra, 0, values)
         whiten(grid, values)
-        cut.append(_Patch(ModeStack(grid, values), (start - np.array(corner)) * float(binning)))
+        cut.append(_Patch(ModeStack(grid, values), ((start - np.array(corner)) * binning).astype(np.float64)))
 
     trust = np.ones((len(cut), count)) * usable
     kept = np.ones(len(cut), np.bool_)
@@ -107,6 +111,8 @@ def find_local_motion(
     between = float(np.sqrt(wide * bfactor_angstrom2))
     schedule = [wide, wide, between, between, *[bfactor_angstrom2] * 4]
     trusted: NDArray[np.float32] | None = None
+    frames = int(usable.sum())
+    variances = np.full(basis.space.shape[1], 1.0)
     measured = np.zeros((len(cut), count, 2))
     for place, bfactor in enumerate(schedule):
         model = model_shifts(basis, state)
@@ -119,10 +125,14 @@ def find_local_motion(
         measured = np.einsum("pcd,ptd->ptc", np.linalg.inv(stiffness), slopes)
         trust = _trust(measured, usable, kept)
         limit = 2 * np.sqrt(bfactor / (8 * np.pi**2)) / pixel_size_angstrom
-        step = solve_step(basis, slopes, stiffness * (count / max(count - 1, 1)), trust, smoothness)
+        # the frames' sum stands for the specimen: its log-likelihood is |sum|² / frames; patches overlap and count once
+        scale = 2 / frames / _OVERLAP**2
+        step, variances = solve_step(
+            basis, state, variances, scale * slopes, scale * frames / (frames - 1) * stiffness, trust, learn=place >= 3
+        )
         state = added(state, _limited(step, limit))
         if place in (3, 5):
-            trusted = _reliability(cut, model_shifts(basis, state), int(usable.sum()), threads)
+            trusted = _reliability(cut, model_shifts(basis, state), frames, threads)
     residual = measured  # of the last round, about the model before its last, small step
     rejected = (trust < 0.5) | ~usable
     good = ~rejected & kept[:, None]
@@ -167,7 +177,8 @@ def _reliability(cut: list[_Patch], model: NDArray[np.float64], frames: int, thr
 
 
 def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return each patch's mean stiffness (p, 2, 2) over frames and whether it has any signal; those without get a harmless one."""
+    """Return each patch's mean stiffness (p, 2, 2) over frames and whether it has any signal; those without get a harmless
+    one."""
     stiffness = np.stack([-match.curvature[usable].mean(axis=0) for match in matches])
     lowest = np.linalg.eigvalsh(stiffness)[:, 0]
     signal = lowest > 0.02 * max(float(np.median(np.linalg.eigvalsh(stiffness)[:, 1])), 0.0)
@@ -176,7 +187,8 @@ def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _trust(measured: NDArray[np.float64], usable: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return weights (p, t): measurements far from the model, seen by the spread of their patch and of all, lose theirs (Cauchy)."""
+    """Return weights (p, t): measurements far from the model, seen by the spread of their patch and of all, lose theirs
+    (Cauchy)."""
     length = np.hypot(measured[..., 0], measured[..., 1])
     typical = max(float(np.median(length[kept][:, usable])), 0.02)
     own = np.median(length[:, usable], axis=1)

@@ -1,5 +1,9 @@
 """The smooth model of motion: free drift of the whole picture, frame by frame, plus local motion smooth in space and time."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
+_LEAST_VARIANCE_PX2 = 1e-6
+_LEARNING_ROUNDS = 4
 _GRID = 17  # control points a side of the field that is handed out
 
 
 def space_terms(y: NDArray[np.float64], x: NDArray[np.float64], degree_y: int, degree_x: int) -> NDArray[np.float64]:
-    """Return the polynomials of places (n,) in -1 … 1 without the constant one: shape (n, terms), total degree ≤ the larger degree."""
+    """Return the polynomials of places (n,) in -1 … 1 without the constant one: shape (n, terms), total degree ≤ the larger
+    degree."""
     highest = max(degree_y, degree_x)
     legendre_y = [np.polynomial.legendre.legval(y, np.eye(i + 1)[i]) for i in range(degree_y + 1)]
     legendre_x = [np.polynomial.legendre.legval(x, np.eye(i + 1)[i]) for i in range(degree_x + 1)]
@@ -22,7 +29,8 @@ def space_terms(y: NDArray[np.float64], x: NDArray[np.float64], degree_y: int, d
 
 
 def time_terms(frames: int, wanted: int) -> NDArray[np.float64]:
-    """Return splines over the frames, shape (frames, terms): cubic, finer at the start of the exposure, where specimens move most."""
+    """Return splines over the frames, shape (frames, terms): cubic, finer at the start of the exposure, where specimens move
+    most."""
     terms = max(1, min(wanted, frames))
     degree = min(3, terms - 1)
     inner = terms - degree - 1
@@ -66,15 +74,19 @@ def model_shifts(basis: Basis, coefficients: Coefficients) -> NDArray[np.float64
 
 def solve_step(
     basis: Basis,
+    now: Coefficients,
+    variances: NDArray[np.float64],
     slopes: NDArray[np.float64],
     stiffness: NDArray[np.float64],
     trust: NDArray[np.float64],
-    smoothness: float,
-) -> Coefficients:
-    """Return the change of the coefficients that best follows slopes (p, t, 2), given each patch's stiffness (p, 2, 2) and trust (p, t).
+    learn: bool,
+) -> tuple[Coefficients, NDArray[np.float64]]:
+    """Return the change of the coefficients that follows slopes (p, t, 2) best, given each patch's stiffness (p, 2, 2) and trust
+    (p, t), and new variances (s,).
 
-    Maximises sum_pt trust (slope · d - d stiffness d / 2), the frames' common shift left free; `smoothness` holds the bend of local
-    motion over time back, relative to what the data say.
+    slopes and stiffness are those of the log-likelihood. The local motion of each space term is held to be a random walk from knot
+    to knot whose steps have that term's variance (px²), learnt from the movie itself by expectation maximisation: where the data say
+    nothing of a term it goes to zero instead of following noise. The drift of the whole picture is free in every frame.
     """
     frames = slopes.shape[1]
     space, time = basis.space, basis.time
@@ -86,24 +98,33 @@ def solve_step(
     own += 1e-6 * scale * np.eye(2)
     pull = np.einsum("pt,ptc->tc", trust, slopes)
     if not s:
-        return Coefficients(_centred(np.linalg.solve(own, pull[..., None])[..., 0]), np.zeros((0, k, 2)))
+        return Coefficients(_centred(np.linalg.solve(own, pull[..., None])[..., 0]), np.zeros((0, k, 2))), variances
     # the drift of each frame is eliminated first: its equations know nothing of other frames
     cross = np.einsum("ptcd,ps->tcsd", weights, space)
-    cross = np.einsum("tcsd,tk->tcskd", cross, centred).reshape(frames, 2, 2 * s * k)
+    cross = np.einsum("tcsd,tk->tcskd", cross, centred).reshape(2 * frames, 2 * s * k)
     inner = np.einsum("ptcd,psu->tcdsu", weights, space[:, :, None] * space[:, None, :])
     both = np.einsum("tcdsu,tkl->skculd", inner, centred[:, :, None] * centred[:, None, :])
-    bend = np.diff(np.eye(k), 2, axis=0) if k > 2 else np.zeros((0, k))
-    stiff = float(np.einsum("skcskc->", both)) / (2 * s * k)
-    both += (smoothness * stiff) * np.einsum("su,kl,cd->skculd", np.eye(s), bend.T @ bend, np.eye(2))
-    local_pull = np.einsum("ptc,ps,tk->skc", trust[..., None] * slopes, space, centred).reshape(-1)
+    steps = np.diff(np.eye(k), axis=0)
+    walk = steps.T @ steps
+    both = both.reshape(2 * s * k, 2 * s * k)
     inverse = np.linalg.inv(own)
-    reduced = np.einsum("tcd,tdn->tcn", inverse, cross).reshape(2 * frames, -1)
-    flat = cross.reshape(2 * frames, -1)
-    matrix = both.reshape(2 * s * k, 2 * s * k) - flat.T @ reduced
-    matrix += np.diag(1e-6 * np.abs(matrix.diagonal()) + 1e-9 * scale)
-    local = np.linalg.solve(matrix, local_pull - reduced.T @ pull.reshape(-1))
-    drift = np.einsum("tcd,td->tc", inverse, pull - (flat @ local).reshape(frames, 2))
-    return Coefficients(_centred(drift), local.reshape(s, k, 2))
+    reduced = np.einsum("tcd,tdn->tcn", inverse, cross.reshape(frames, 2, -1)).reshape(2 * frames, -1)
+    both -= cross.T @ reduced
+    both += np.diag(1e-6 * np.abs(both.diagonal()))
+    local_pull = np.einsum("ptc,ps,tk->skc", trust[..., None] * slopes, space, centred)
+    local_pull -= (reduced.T @ pull.reshape(-1)).reshape(s, k, 2)
+    for _ in range(_LEARNING_ROUNDS):
+        held = np.einsum("su,kl,cd->skculd", np.diag(1 / variances), walk, np.eye(2)).reshape(both.shape)
+        covariance = np.linalg.inv(both + held)
+        step = (covariance @ (local_pull.reshape(-1) - held @ now.local.reshape(-1))).reshape(s, k, 2)
+        after = now.local + step
+        walked = np.einsum("skc,kl,slc->s", after, walk, after)
+        unsure = np.einsum("skcslc,kl->s", covariance.reshape(s, k, 2, s, k, 2), walk)
+        if not learn:
+            break
+        variances = np.maximum((walked + unsure) / max(2 * (k - 1), 1), _LEAST_VARIANCE_PX2)
+    drift = np.einsum("tcd,td->tc", inverse, pull - (cross @ step.reshape(-1)).reshape(frames, 2))
+    return Coefficients(_centred(drift), step), variances
 
 
 def _centred(drift: NDArray[Any]) -> NDArray[np.float64]:
@@ -115,7 +136,8 @@ def added(a: Coefficients, b: Coefficients) -> Coefficients:
 
 
 def field_arrays(basis: Basis, coefficients: Coefficients) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Return (global_px, local_px) of a MotionField: both zero at the middle frame, the local part's mean over the picture zero."""
+    """Return (global_px, local_px) of a MotionField: both zero at the middle frame, the local part's mean over the picture
+    zero."""
     if basis.space.shape[1] == 0:
         local = np.zeros((2, len(basis.time), 2, 2))
     else:

@@ -18,8 +18,9 @@ _BANDS, _RINGS = 12, 80
 
 @dataclass(frozen=True, slots=True)
 class ModeGrid:
-    """Which modes of a picture `shape` (binned pixels) are used. ky, kx: cycles per pixel of the movie; radius: cycles per angstrom,
-    roughly ascending; ring: rings of equal count, 0 the innermost. The lines ky = 0 and kx = 0 are left out: there live the rows and columns of a camera's read-out and the picture's edges."""
+    """Which modes of a picture `shape` (binned pixels) are used. ky, kx: cycles per pixel of the movie; radius: cycles per
+    angstrom, roughly ascending; ring: rings of equal count, 0 the innermost. The lines ky = 0 and kx = 0 are left out: there
+    live the rows and columns of a camera's read-out and the picture's edges."""
 
     shape: fft.Shape
     rows: NDArray[np.int32]
@@ -67,7 +68,8 @@ class ModeStack:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How the frames match the sum of the others at given shifts. value (t,); slope (t, 2) per pixel; curvature (t, 2, 2) per pixel²."""
+    """How the frames match the sum of the others at given shifts. value (t,); slope (t, 2) per pixel; curvature (t, 2, 2) per
+    pixel²."""
 
     value: NDArray[np.float64]
     slope: NDArray[np.float64]
@@ -92,8 +94,8 @@ def transform_frames(
     shape: fft.Shape,
     workers: int,
 ) -> NDArray[np.complex64]:
-    """Return half transforms of cuts of pictures (n, y, x), at corners (n, 2) and as large as the window, less their means, windowed,
-    padded with zeros to `shape`."""
+    """Return half transforms of cuts of pictures (n, y, x), at corners (n, 2) and as large as the window, less their means,
+    windowed, padded with zeros to `shape`."""
     padded = np.empty((pictures.shape[0], *shape), np.float32)
     tops, lefts = np.ascontiguousarray(corners[:, 0], np.int64), np.ascontiguousarray(corners[:, 1], np.int64)
     cut_windows(pictures, tops, lefts, window, padded)

@@ -1,5 +1,9 @@
 """Motion in words that people use: how far the specimen moved in all, early and late in the exposure."""
 
+# numpy, scipy and numba leave types unknown
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,8 +18,8 @@ EARLY_DOSE_E_PER_ANGSTROM2 = 4.0
 
 @dataclass(frozen=True, slots=True)
 class MotionSummary:
-    """Lengths of the global track in angstrom: all steps, those up to a dose of 4 e/Å², those after; the longest step; and the RMS of the
-    local motion about the global one, pixels."""
+    """Lengths of the global track in angstrom: all steps, those up to a dose of 4 e/Å², those after; the longest step; and the
+    RMS of the local motion about the global one, pixels."""
 
     total_angstrom: float
     early_angstrom: float
@@ -29,8 +33,8 @@ def summarise_motion(
 ) -> MotionSummary:
     """Sum the steps between frames of a motion field; doses in e/Å².
 
-    A step belongs to the early part by the share of it that lies before 4 e/Å², frames taken at the middle of their dose. Without a
-    dose the first quarter of the exposure counts as early.
+    A step belongs to the early part by the share of it that lies before 4 e/Å², frames taken at the middle of their dose.
+    Without a dose the first quarter of the exposure counts as early.
     """
     steps = np.hypot(*np.diff(field.global_px, axis=0).T) * pixel_size_angstrom if field.frames > 1 else np.zeros(0)
     starts = np.arange(len(steps)) + 0.5

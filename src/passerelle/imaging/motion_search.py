@@ -14,8 +14,8 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class CoarseStack:
-    """Low-resolution half transforms of all frames (t, y, x // 2 + 1), whitened and weighted; step_px: size of one of their pixels in
-    pixels of the movie along y and x."""
+    """Low-resolution half transforms of all frames (t, y, x // 2 + 1), whitened and weighted; step_px: size of one of their
+    pixels in pixels of the movie along y and x."""
 
     spectra: NDArray[np.complex64]
     shape: fft.Shape
@@ -23,7 +23,8 @@ class CoarseStack:
 
 
 def coarse_shape(shape: fft.Shape, binning: int, pixel_size_angstrom: float, resolution_angstrom: float) -> fft.Shape:
-    """Return the cropped size of half transforms of `shape` that reaches `resolution_angstrom`, but at least 32 px where there are as many."""
+    """Return the cropped size of half transforms of `shape` that reaches `resolution_angstrom`, but at least 32 px where there
+    are as many."""
 
     def side(n: int) -> int:
         wanted = int(np.ceil(n * binning * pixel_size_angstrom * 2 / resolution_angstrom))
@@ -43,7 +44,8 @@ def crop(spectra: NDArray[np.complex64], shape: fft.Shape, cropped: fft.Shape) -
 
 
 def prepare(spectra: NDArray[np.complex64], shape: fft.Shape, full: fft.Shape, binning: int) -> CoarseStack:
-    """Whiten cropped half transforms ring by ring, leave out the axes and the lowest frequencies, and let the highest fade out."""
+    """Whiten cropped half transforms ring by ring, leave out the axes and the lowest frequencies, and let the highest fade
+    out."""
     ky, kx = fft.frequency_axes(shape)
     radius = np.hypot(ky[:, None], kx[None, :])
     power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
@@ -60,7 +62,8 @@ def prepare(spectra: NDArray[np.complex64], shape: fft.Shape, full: fft.Shape, b
 def search_track(
     stack: CoarseStack, max_drift_px: float, usable: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the drift of every frame (t, 2) in pixels of the movie, mean zero, and how clear its peak is in standard deviations (t,).
+    """Return the drift of every frame (t, 2) in pixels of the movie, mean zero, and how clear its peak is in standard
+    deviations (t,).
 
     Frames that are not usable get the place between their neighbours, clarity 0.
     """
@@ -90,7 +93,8 @@ def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _peak(stack: CoarseStack, product: NDArray[np.complex64], reach_px: float) -> tuple[NDArray[np.float64], float]:
-    """Return the highest place of a correlation within ± reach_px, in pixels of the movie, and its height in standard deviations."""
+    """Return the highest place of a correlation within ± reach_px, in pixels of the movie, and its height in standard
+    deviations."""
     height, width = stack.shape
     correlation = fft.irfft2(product, stack.shape)
     ry = min(int(np.ceil(reach_px / stack.step_px[0])), height // 2 - 1)
@@ -120,7 +124,8 @@ def _one_track(
     trust: NDArray[np.float64],
     scale_px: float,
 ) -> NDArray[np.float64]:
-    """Solve places[second] - places[first] = shifts by least squares, pairs that contradict the others losing their weight (Cauchy)."""
+    """Solve places[second] - places[first] = shifts by least squares, pairs that contradict the others losing their weight
+    (Cauchy)."""
     places = np.zeros((count, 2))
     weight = trust.copy()
     for _ in range(12):

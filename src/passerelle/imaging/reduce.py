@@ -1,7 +1,7 @@
 """Fewer pixels for the alignment: gain, defects and a reduction that keeps high frequencies from folding back, in one pass.
 
-A plain sum over 4 × 4 pixels folds so much back that drift is found only to 0.2 px even without noise (measured); a short low-pass
-filter after sums of half the size brings that to a hundredth.
+A plain sum over 4 × 4 pixels folds so much back that drift is found only to 0.2 px even without noise (measured); a short low-
+pass filter after sums of half the size brings that to a hundredth.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ _LEAST_GOOD = 0.3  # share of good pixels under the filter below which a reduced
 
 
 def choose_binning(size: tuple[int, int], pixel_size_angstrom: float, bfactor_angstrom2: float) -> int:
-    """Return by how much frames are reduced before alignment (1 to 8): beyond Nyquist of the result the B-factor leaves a fifth."""
-    resolution = np.sqrt(max(bfactor_angstrom2, 270.0) / 6.4)
-    wanted = min(int(resolution / (2 * max(pixel_size_angstrom, 1e-3))), 8, min(size) // 160)
+    """Return by how much frames are reduced before alignment (1 to 8): beyond Nyquist of the result the B-factor leaves a
+    fifth."""
+    resolution = np.sqrt(max(bfactor_angstrom2, 490.0) / 6.4)
+    wanted = min(int(resolution / (2 * max(pixel_size_angstrom, 1e-3))), 8, min(size) // 400)
     return max(1, wanted)
 
 
