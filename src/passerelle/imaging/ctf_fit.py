@@ -23,6 +23,7 @@ _ICE_ANGSTROM = (3.95, 3.45)  # left out of the fit: the rings of water, sharp o
 _CANDIDATES = 6
 _WORTHY = 0.5  # of the strongest candidate: what is weaker would win by explaining background only
 _FEWEST_CELLS = 24
+_SIGNIFICANT = 45.0  # in units of the noise; the best of all rings in pure noise reaches 20 to 30, faint real rings 65
 _BEFORE = 1.25  # the curves begin so much before the fit
 
 
@@ -59,7 +60,8 @@ class CtfFit:
     """The CTF of one micrograph.
 
     U ≥ V in angstrom, angle of U in degrees (imaging.ctf_model has the convention). score: correlation of the fitted rings with
-    the spectrum, over the plane. resolution_angstrom: the finest spacing to which the rings agree.
+    the spectrum, over the plane. significance: what the rings explain, in units of the noise; below 45 they may be noise, and the
+    resolution is then the lowest of the fit. resolution_angstrom: the finest spacing to which the rings agree.
     Curves, all of one length, along spatial frequency: spacing_per_angstrom; spectrum, averaged along lines of equal phase, its
     background removed, scaled as the model; model, sin² chi; agreement, the correlation of the two in a sliding window.
     """
@@ -70,6 +72,7 @@ class CtfFit:
     angle_deg: float
     phase_shift_deg: float
     score: float
+    significance: float
     resolution_angstrom: float
     spacing_per_angstrom: NDArray[np.float32]
     spectrum: NDArray[np.float32]
@@ -170,12 +173,14 @@ def _slow_azimuth(
     """Return the part of `contrast` that changes with azimuth (two and four lobes) and only slowly along frequency."""
     azimuth = np.stack([f(n * angles_rad) for n in (2, 4) for f in (np.cos, np.sin)])
     slow = np.stack([along**k for k in range(4)])
-    terms = len(azimuth) * len(slow)
-    pairs = np.einsum("aj,ma,na->mnj", weight, azimuth, azimuth, optimize=True)
-    matrix = np.einsum("mnj,kj,lj->mknl", pairs, slow, slow, optimize=True).reshape(terms, terms)
-    right = np.einsum("mj,kj->mk", azimuth @ (weight * contrast), slow).reshape(terms)
+    waves, powers = len(azimuth), len(slow)
+    terms = waves * powers
+    pairs = (azimuth[:, None] * azimuth[None]).reshape(-1, angles_rad.size) @ weight.astype(np.float64)
+    products = (slow[:, None] * slow[None]).reshape(-1, along.size)
+    matrix = (pairs @ products.T).reshape(waves, waves, powers, powers).transpose(0, 2, 1, 3).reshape(terms, terms)
+    right = ((azimuth @ (weight * contrast)) @ slow.T).reshape(terms)
     matrix += 1e-9 * np.trace(matrix) / terms * np.eye(terms)
-    coefficients = np.linalg.solve(matrix, right).reshape(len(azimuth), len(slow))
+    coefficients = np.linalg.solve(matrix, right).reshape(waves, powers)
     return azimuth.T @ (coefficients @ slow)
 
 
@@ -196,6 +201,8 @@ def _result(whole: RingData, fitted: RingData, optics: Optics, options: CtfOptio
         phase_shift_deg=best.phase_shift_deg,
     )
     per_step = whole.weight.sum(axis=0, dtype=np.float64)
+    significance = best.gain / max(best.noise, 1e-12)
+    resolution = fit_resolution(along, whole.squared, per_step, options.resolution_low_angstrom)
     half = math.hypot(best.cosine_angstrom, best.sine_angstrom)
     angle = 0.5 * math.degrees(math.atan2(best.sine_angstrom, best.cosine_angstrom))
     u, v, angle = normalize_astigmatism(best.mean_angstrom + half, best.mean_angstrom - half, angle)
@@ -206,7 +213,8 @@ def _result(whole: RingData, fitted: RingData, optics: Optics, options: CtfOptio
         angle_deg=angle,
         phase_shift_deg=best.phase_shift_deg,
         score=_score(fitted, optics, best),
-        resolution_angstrom=fit_resolution(along, whole.squared, per_step, options.resolution_low_angstrom),
+        significance=significance,
+        resolution_angstrom=resolution if significance >= _SIGNIFICANT else options.resolution_low_angstrom,
         spacing_per_angstrom=np.sqrt(whole.squared).astype(np.float32),
         spectrum=_scaled_rings(along, whole, fitted, best),
         model=(0.5 + 0.5 * along.model).astype(np.float32),

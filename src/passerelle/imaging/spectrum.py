@@ -31,6 +31,7 @@ _SPOT_RATIO = 3.5  # amplitudes beyond this ratio of the mean are reflections of
 _TAPER = 0.06  # of each side
 _CROSS_PX = 2.5  # half width of the cross that edges and camera lines make
 _SMALLEST_PX = 64
+_ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,8 @@ def measure_spectrum(
     # each cell of the box should hold a pixel or more of the transform
     box_px = min(box_px, int(min(image.shape) * pixel_size_angstrom / pixel) // 2 * 2)
     height, width = fast_shape((image.shape[0], image.shape[1]))
-    prepared = np.zeros((height, width), np.float32)
-    _prepare(image, prepared)
     keep = min(width // 2 + 1, math.ceil(width * pixel_size_angstrom / (2.0 * pixel)) + 1)
-    # columns beyond the edge are dropped before they cost a transform
-    rows = np.asarray(scipy.fft.rfft(prepared, axis=1, workers=threads), np.complex64)[:, :keep]
-    transform = np.asarray(scipy.fft.fft(np.ascontiguousarray(rows), axis=0, overwrite_x=True, workers=threads))
+    transform = _transform(image, (height, width), keep, threads)
     edge = 0.5 / pixel
     radial = _radial_amplitude(transform, width, pixel_size_angstrom, edge, _RADIAL_BINS)
     sums = _bin(transform, width, pixel_size_angstrom, edge, box_px, ANGLES, SQUARED_STEPS, radial)
@@ -118,8 +115,25 @@ def measure_spectrum(
     )
 
 
-def _prepare(image: NDArray[Any], out: NDArray[np.float32]) -> None:
-    """Write `image` less its mean, clipped and tapered, into the corner of `out`."""
+def _transform(image: NDArray[Any], shape: tuple[int, int], keep: int, threads: int) -> NDArray[np.complex64]:
+    """Return the first `keep` columns of the half transform of `image`, padded to `shape`: less its mean, clipped and tapered."""
+    mean, sigma = _level(image)
+    height, width = shape
+    source = image if image.dtype in _KERNEL_TYPES else image.astype(np.float32)
+    taper_y, taper_x = _edge_taper(image.shape[0]), _edge_taper(image.shape[1])
+    rows = np.zeros((height, keep), np.complex64)
+    band = np.zeros((_ROWS_AT_ONCE, width), np.float32)
+    # in bands that stay in cache; columns beyond the edge are dropped before they cost a transform
+    for start in range(0, image.shape[0], _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, image.shape[0])
+        _clip_and_taper(source[start:stop], mean, sigma, _CLIP_SIGMA, taper_y[start:stop], taper_x, band)
+        part = np.asarray(scipy.fft.rfft(band[: stop - start], axis=1, workers=threads), np.complex64)
+        rows[start:stop] = part[:, :keep]
+    return np.asarray(scipy.fft.fft(rows, axis=0, overwrite_x=True, workers=threads), np.complex64)
+
+
+def _level(image: NDArray[Any]) -> tuple[float, float]:
+    """Return the mean and the standard deviation of most pixels, from a sample of them."""
     sample = image[:: max(1, image.shape[0] // 512), :: max(1, image.shape[1] // 512)].astype(np.float64)
     sample = sample[np.isfinite(sample)]
     if sample.size == 0:
@@ -131,8 +145,7 @@ def _prepare(image: NDArray[Any], out: NDArray[np.float32]) -> None:
         mean, sigma = float(sample.mean()), float(sample.std())
     if not sigma > 0 or not math.isfinite(sigma):
         raise BadInput(f"the picture is flat: every pixel is {mean:g}.", advice="Look at the movie: its frames may be empty.")
-    source = image if image.dtype in _KERNEL_TYPES else image.astype(np.float32)
-    _clip_and_taper(source, mean, sigma, _CLIP_SIGMA, _edge_taper(image.shape[0]), _edge_taper(image.shape[1]), out)
+    return mean, sigma
 
 
 _KERNEL_TYPES = (np.dtype(np.float32), np.dtype(np.uint16), np.dtype(np.int16), np.dtype(np.uint8))
