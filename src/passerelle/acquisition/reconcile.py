@@ -181,6 +181,10 @@ def _same_words(name: str, first: str, second: str) -> bool:
     """Whether two names mean the same: a file by its last part, a camera or program also by a part of its name."""
     if name in {"gain_reference", "defect_file"}:
         return last_part(first).casefold() == last_part(second).casefold()
+    if name == "camera":
+        first, second = (text.removeprefix("BM-").removeprefix("EF-") for text in (first, second))
+        if "CCD" in {first, second}:
+            return True  # EPU's name for whatever camera Gatan put behind the filter, a K3 too
     one, other = ("".join(c for c in text.casefold() if c.isalnum()) for text in (first, second))
     if name in {"camera", "microscope", "program"}:
         return one in other or other in one

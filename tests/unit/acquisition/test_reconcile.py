@@ -93,6 +93,8 @@ def test_the_file_is_believed_about_its_own_frames_and_size():
         ("beam_shift_x", (0.1, 0.1005), (0.1, -0.1)),
         ("magnification", (105000, 105000.0), (105000, 130000)),
         ("camera", ("BioQuantum K3", "k3"), ("Falcon 4i", "K3")),
+        ("camera", ("Falcon 4i", "BM-Falcon"), ("BM-Falcon", "K3")),
+        ("camera", ("BioQuantum K3", "EF-CCD"), ("BioQuantum K3", "EF-Falcon")),
         ("microscope", ("Titan-Krios", "titan krios"), ("Krios 1", "Arctica")),
         ("gain_reference", ("X:\\g\\Ref.dm4", "/data/ref.dm4"), ("a.dm4", "b.dm4")),
         ("grid_square", ("7", "7"), ("7", "8")),
