@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from passerelle.acquisition import Role
 from passerelle.core.errors import NotFound, storage_errors
 from passerelle.core.states import MovieState, Verdict
 from passerelle.processing import Recipe, Threshold
@@ -27,7 +28,7 @@ _AT_ONCE_SECONDS = 300.0
 _DISK_SAMPLES = 60
 _DISK_EVERY_SECONDS = 60.0
 _LARGEST_CURVES = 32 << 20
-_GRID_ROLES = ("atlas", "grid_square")
+_GRID_ROLES = (Role.GRID_SQUARE, Role.SESSION_METADATA)
 
 
 class StatusReader:
@@ -50,10 +51,12 @@ class StatusReader:
     # -- sessions --------------------------------------------------------------------------------------------------
 
     def sessions(self) -> list[SessionView]:
-        """Return all sessions, the one with the latest file first."""
+        """Return all sessions that have movies, the one with the latest file first."""
         with self.database.read() as connection:
             totals = statistics.totals(connection, since=self._clock() - _LATELY_SECONDS)
-            return [self._session(connection, session, totals.get(session.id)) for session in sessions.every(connection)]
+            # an atlas, or a folder of gains, is no session that anybody looks for
+            known = [session for session in sessions.every(connection) if session.id in totals]
+            return [self._session(connection, session, totals[session.id]) for session in known]
 
     def session(self, session_id: int) -> SessionView:
         """Return one session.
