@@ -27,11 +27,10 @@ _NUMBERS = (
 )  # fmt: skip
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-40, 1e30, -1e30, float("inf"), float("-inf"), float("nan"))
 _TEXTS = (
-    b"\0", b"\n", b"\r", b"\r\n", b"\t", b" ", b"'", b'"', b";", b"#", b"_", b"<", b">", b"&", b"=", b"[", b"]", b"]]>", b"\xff\xfe",
-    b"\xef\xbb\xbf", b"data_", b"loop_", b"_rlnX #1", b"\n\n", b"-1", b"1e999", b"nan",
-    b"999999999999999999999",
-    b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"&a;",
-    b"<a>" * 200, b"</a>", b"<![CDATA[", b"[ZValue = -1]", b"A" * 5000,
+    b"\0", b"\n", b"\r", b"\r\n", b"\t", b" ", b"'", b'"', b";", b"#", b"_", b"<", b">", b"&", b"=", b"[", b"]", b"]]>",
+    b"\xff\xfe", b"\xef\xbb\xbf", b"data_", b"loop_", b"_rlnX #1", b"\n\n", b"-1", b"1e999", b"nan",
+    b"999999999999999999999", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"&a;", b"<a>" * 200, b"</a>", b"<![CDATA[",
+    b"[ZValue = -1]", b"A" * 5000,
 )  # fmt: skip
 
 
