@@ -74,7 +74,7 @@ class Ledger(Protocol):
         at: float,
         result: Result | None = None,
     ) -> bool:
-        """Write the new state, and the result with it, in one transaction. False: it is not `before` any more: nothing was written."""
+        """Write the new state and the result in one transaction. False: it is not `before` any more, nothing was written."""
         ...
 
 

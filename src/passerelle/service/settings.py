@@ -115,6 +115,11 @@ class WebSettings(Section):
 
     host: str = Field(default="127.0.0.1", description="Address to listen at. 0.0.0.0 shows the pages to the whole network.")
     port: int = Field(default=8620, ge=0, le=65535, description="Port to listen at; 0 takes any that is free.")
+    names: tuple[str, ...] = Field(
+        default=(),
+        description="Names beside localhost under which browsers may reach the pages.",
+        examples=[["krios.institute.org"]],
+    )
 
 
 class WorkSettings(Section):
