@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from passerelle.acquisition.program import Role
@@ -24,8 +24,9 @@ from passerelle.gateway.change import (
 )
 from passerelle.gateway.events import Hints, Wakeups
 from passerelle.gateway.mounts import is_remote, mount_kind
+from passerelle.gateway.records import Moment
 from passerelle.gateway.settle import SettleRules
-from passerelle.gateway.tracker import Moment, Tracker
+from passerelle.gateway.tracker import Tracker
 from passerelle.gateway.tree import list_folder, look_into, opened_folder, stat_file
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -52,8 +53,11 @@ class Pace:
 
 @dataclass(slots=True)
 class _Folder:
+    """What the last listing of a folder said. mtime_ns -1: list it again in any case."""
+
     mtime_ns: int
     active_until: float
+    inner: set[str] = field(default_factory=set)  # paths of the folders in it
     trouble: str = ""
 
 
@@ -77,7 +81,7 @@ class Patrol:
         # who says that events cannot be had means that others write here: then nothing but the files themselves is believed
         self._remote = folder.polling if folder.polling is not None else is_remote(folder.path)
         self._trust_holes = not self._remote and mount_kind(folder.path) in _HOLES_MEAN_UNWRITTEN
-        self._tracker = Tracker(folder, rules, known, trust_inodes=not self._remote, same_clock=not self._remote, now=_now())
+        self._tracker = Tracker(folder, rules, known, trust_inodes=not self._remote, same_clock=not self._remote)
         self._wakeups: Wakeups | None = None
         self._why_polling = ""
         self._folders: dict[str, _Folder] = {}
@@ -87,7 +91,8 @@ class Patrol:
         self._start_anew = True
         self._held_files = False  # the root, as it is now, was seen with something in it
         self._next_poll = self._next_sweep = 0.0
-        self._round_started = self._round_cost = 0.0
+        self._round_cost = 0.0
+        self._present, self._count_again = 0, 0.0
         self._links_told: set[str] = set()
         self._changes: list[Change] = []
         self._told: tuple[FolderState, str] | None = None
@@ -99,8 +104,8 @@ class Patrol:
 
     @property
     def present(self) -> int:
-        """How many files are known and not gone."""
-        return self._tracker.present
+        """How many files are known and not gone, counted a moment ago: other threads may ask."""
+        return self._present
 
     def step(self, wait: Callable[[float], object]) -> list[Change]:
         """Wait for something to do, do a slice of it (about a tenth of a second), and return what changed, in order.
@@ -117,6 +122,10 @@ class Patrol:
         except OSError as error:
             self._unreachable(error)
         changes, self._changes = self._changes + self._tracker.drain(), []
+        if changes and time.monotonic() >= self._count_again:
+            started = time.monotonic()
+            self._present = self._tracker.present
+            self._count_again = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
         return changes
 
     def acknowledged(self, changes: Sequence[Change]) -> None:
@@ -211,10 +220,15 @@ class Patrol:
             if now >= self._next_sweep:
                 self._start_sweep()
             elif not self._todo:
-                self._round_started, self._round_cost = now, 0.0
-                self._todo.extend(folder for folder, record in self._folders.items() if self._changed(folder, record, now))
+                last_cost, self._round_cost = self._round_cost, 0.0
+                for folder, record in self._folders.items():
+                    self.beat = time.monotonic()
+                    if self._changed(folder, record, now):
+                        self._todo.append(folder)
+                self._round_cost = time.monotonic() - now
+                self._next_poll = now + 20 * max(last_cost, self._round_cost)
             every = self._pace.watched_seconds if self._wakeups is not None else self._pace.polled_seconds
-            self._next_poll = time.monotonic() + max(every, 20 * self._round_cost)
+            self._next_poll = max(self._next_poll, now + every)
         started = time.monotonic()
         while self._todo and time.monotonic() < started + _SLICE_SECONDS:
             self.beat = time.monotonic()
@@ -233,7 +247,7 @@ class Patrol:
 
     def _start_sweep(self) -> None:
         self._sweeping = True
-        self._round_started, self._round_cost = time.monotonic(), 0.0
+        self._round_cost = 0.0
         self._todo.clear()
         self._todo.append("")
         self._todo.extend(folder for folder in self._folders if folder)
@@ -272,11 +286,11 @@ class Patrol:
         active_until = before.active_until if before is not None else 0.0
         if before is None or before.mtime_ns != listing.mtime_ns:
             active_until = now.mono + (self._pace.active_seconds if before is not None or fresh else 0.0)
-        self._folders[folder] = _Folder(-1 if fresh else listing.mtime_ns, active_until)
-        self._tracker.listing(folder, listing.files, now)
         inside = f"{folder}/" if folder else ""
         present = {inside + name for name in listing.folders}
-        for gone in [f for f in self._folders if f.rpartition("/")[0] == folder and f and f not in present]:
+        self._folders[folder] = _Folder(-1 if fresh else listing.mtime_ns, active_until, present)
+        self._tracker.listing(folder, listing.files, now)
+        for gone in before.inner - present if before is not None else ():
             self._forget(gone)
             self._tracker.lost_folder(gone)
         self._todo.extendleft(path for path in present if path not in self._folders or not self._is_watched(path))
@@ -306,7 +320,13 @@ class Patrol:
         return self._wakeups is None or self._wakeups.watches(folder)
 
     def _inside(self, folder: str) -> list[str]:
-        return [path for path in self._folders if path == folder or path.startswith(f"{folder}/")]
+        found, pending = [], [folder]
+        while pending:
+            path = pending.pop()
+            if (record := self._folders.get(path)) is not None:
+                found.append(path)
+                pending.extend(record.inner)
+        return found
 
     def _unwatch(self, folder: str) -> None:
         if self._wakeups is not None:

@@ -2,13 +2,14 @@
 
 A file is handed on when it is closed, complete by its header, and has been quiet for a short time:
 
-| what is known                                             | it must have been quiet for        |
-|-----------------------------------------------------------|------------------------------------|
-| nobody has it open, header or end of file prove it whole   | settle_seconds                     |
-| the same, but nobody can tell who has it open (a network)  | unknown_writer_seconds             |
-| valid, but it would be valid with more frames, too         | quiet_seconds, more after long gaps|
-| fewer frames than earlier movies had, or empty frames      | patience_seconds                   |
-| fewer frames than its own sidecar says; stretches unwritten | for ever: it is shown as unfinished |
+| what is known                                               | it must have been quiet for         |
+|-------------------------------------------------------------|-------------------------------------|
+| nobody has it open, header or end of file prove it whole    | settle_seconds                      |
+| the same, but nobody can tell who has it open (a network)   | unknown_writer_seconds              |
+| valid, but it would be valid with more frames, too          | quiet_seconds, more after long gaps |
+| fewer frames than earlier movies had, or empty frames       | patience_seconds                    |
+| fewer frames than its own sidecar says, stretches unwritten | for ever: it is shown as unfinished |
+| empty frames, and nobody can tell who has it open           | for ever: it is shown as unfinished |
 """
 
 from __future__ import annotations
@@ -143,6 +144,8 @@ def settle(facts: FileFacts, now: float, rules: SettleRules) -> Decision:
             return _wait_or_notice(facts, now, rules, reason)
         return _after(facts, now, rules.patience_seconds, reason, HandOn())
     if isinstance(finding, Whole) and finding.doubt:
+        if facts.writers is Writers.UNKNOWN:
+            return _wait_or_notice(facts, now, rules, finding.doubt)
         return _after(facts, now, rules.patience_seconds, finding.doubt, HandOn())
     return _after(facts, now, _quiet_needed(facts, frames, rules), "It must be quiet for a while.", HandOn())
 

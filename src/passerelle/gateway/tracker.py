@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,9 +26,9 @@ from passerelle.gateway.change import (
     Touched,
     Unfinished,
 )
+from passerelle.gateway.records import Look, Moment, Pending, Seen, Settled
 from passerelle.gateway.settle import (
     FileFacts,
-    Finding,
     GiveNotice,
     HandOn,
     SetAside,
@@ -43,66 +42,6 @@ from passerelle.gateway.settle import (
 _GROWING_TOLD_AFTER = 1.0
 _RETRY_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One instant on two clocks: `mono` for all decisions (it never jumps), `utc` for the record."""
-
-    mono: float
-    utc: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the file system says of a file."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    ctime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look into a file found; seen is None when it is gone. finding is None where writers made a probe idle."""
-
-    seen: Seen | None
-    writers: Writers = Writers.UNKNOWN
-    finding: Finding | None = None
-
-
-@dataclass(slots=True)
-class _Settled:
-    """A file with which nothing is to be done until it changes. state None: the program would not write such a file."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-    generation: int
-    state: FileState | None
-    handed_on: bool
-    settled_at: float | None = None  # None: before this process
-    written: bool = False  # a write-close was seen since it was settled
-
-
-@dataclass(slots=True)
-class _Pending:
-    place: Place
-    seen: Seen
-    generation: int
-    seen_at: float
-    since: float
-    changed_at: float
-    due_at: float
-    closed_at: float | None = None
-    gap: float = 0.0
-    quiet: float = 0.0  # at the last look
-    was_closed: bool = False  # at the last look
-    finding: Finding | None = None
-    growing_told: bool = False
-    notice_told: bool = False
-    before: _Settled | None = None
 
 
 class Tracker:
@@ -119,23 +58,24 @@ class Tracker:
         *,
         trust_inodes: bool = True,
         same_clock: bool = True,
-        now: Moment,
     ) -> None:
         self._folder = folder
         self._rules = rules
         self._trust_inodes = trust_inodes
         self._same_clock = same_clock
-        self._settled: dict[str, dict[str, _Settled]] = {}
-        self._pending: dict[str, _Pending] = {}
+        self._settled: dict[str, dict[str, Settled]] = {}
+        self._pending: dict[str, Pending] = {}
         self._pending_in: dict[str, set[str]] = {}
         self._heap: list[tuple[float, str]] = []
         self._waiting_for_sidecar: dict[tuple[PurePosixPath, str], set[str]] = {}
         self._changes: list[Change] = []
         self.events_reliable_since: float | None = None
+        self._difference: float | None = None
+        self._clock_set_at = float("-inf")
         for file in known:
             parent, _, name = str(file.path).rpartition("/")
             handed_on = file.handed_on and file.state in {FileState.WHOLE, FileState.GONE}
-            record = _Settled(file.size, file.mtime_ns, file.inode, file.generation, file.state, handed_on)
+            record = Settled(file.size, file.mtime_ns, file.inode, file.generation, file.state, handed_on)
             self._settled.setdefault(parent, {})[name] = record
 
     # what the shell reports
@@ -171,7 +111,7 @@ class Tracker:
             return
         place = admit(self._folder.program, path)
         if place is None:
-            self._settled[parent][name] = _Settled(0, 0, 0, 0, None, False)
+            self._settled[parent][name] = Settled(0, 0, 0, 0, None, False)
             return
         self._start(path, place, seen, now, closed, record)
 
@@ -187,7 +127,7 @@ class Tracker:
         if pending is not None:
             before, seen = pending.before, pending.seen
             was_there = before is not None and before.state is not FileState.GONE
-            record = before or _Settled(seen.size, seen.mtime_ns, seen.inode, pending.generation, FileState.GONE, False)
+            record = before or Settled(seen.size, seen.mtime_ns, seen.inode, pending.generation, FileState.GONE, False)
             record.state = FileState.GONE
             if before is not None or pending.growing_told or pending.notice_told:
                 self._settled.setdefault(parent, {})[name] = record
@@ -299,8 +239,9 @@ class Tracker:
         return pending is not None and pending.finding is None
 
     def awaited_in(self, parent: str) -> int:
-        """Return how many files of one folder are awaited."""
-        return len(self._pending_in.get(parent, ()))
+        """Return how many files of one folder are awaited, but for those that were given up for now."""
+        inside = f"{parent}/" if parent else ""
+        return sum(not self._pending[inside + name].notice_told for name in self._pending_in.get(parent, ()))
 
     def folders_known(self) -> set[str]:
         """Return all folders that hold, or held, files that count."""
@@ -333,7 +274,7 @@ class Tracker:
 
     # inside
 
-    def _as_settled(self, record: _Settled, seen: Seen) -> bool:
+    def _as_settled(self, record: Settled, seen: Seen) -> bool:
         return (
             record.state in {FileState.WHOLE, FileState.BAD}
             and record.size == seen.size
@@ -341,24 +282,24 @@ class Tracker:
             and (record.inode == seen.inode or not self._trust_inodes)
         )
 
-    def _is_back(self, record: _Settled, seen: Seen) -> bool:
+    def _is_back(self, record: Settled, seen: Seen) -> bool:
         """A file put back from a copy has another inode, but its time to the nanosecond: whole seconds alone prove nothing."""
         if record.size != seen.size or record.mtime_ns != seen.mtime_ns:
             return False
         return record.inode == seen.inode or not self._trust_inodes or seen.mtime_ns % 1_000_000_000 != 0
 
-    def _start(self, path: str, place: Place, seen: Seen, now: Moment, closed: bool, before: _Settled | None) -> None:
+    def _start(self, path: str, place: Place, seen: Seen, now: Moment, closed: bool, before: Settled | None) -> None:
         parent, _, name = path.rpartition("/")
         generation = 0
         if before is not None:
             if before.state is FileState.GONE and before.handed_on and self._is_back(before, seen):
                 before.state, before.inode = FileState.WHOLE, seen.inode
-                pending = _Pending(place, seen, before.generation, now.utc, now.mono, now.mono, now.mono)
+                pending = Pending(place, seen, before.generation, now.utc, now.mono, now.mono, now.mono)
                 self._changes.append(Returned(**self._told(path, pending, before.generation)))
                 return
             generation = before.generation + 1 if before.handed_on else before.generation
             del self._settled[parent][name]
-        pending = _Pending(
+        pending = Pending(
             place=place,
             seen=seen,
             generation=generation,
@@ -380,16 +321,21 @@ class Tracker:
     def _last_change(self, seen: Seen, now: Moment) -> float:
         """When the file was last changed, on the monotonic clock. ctime counts: nobody can set it, as copiers set mtime.
 
-        Times of another machine's clock are believed only where they are long past.
+        Times of another machine's clock are believed only where they are long past, and none from before this machine's clock
+        was set anew.
         """
+        difference = now.utc - now.mono
+        if self._difference is not None and abs(difference - self._difference) > 1.0:
+            self._clock_set_at = now.mono
+        self._difference = difference
         age = now.utc - max(seen.mtime_ns, seen.ctime_ns) / 1e9
         if age <= 0:
             return now.mono
         if self._same_clock or age > self._rules.unfinished_seconds:
-            return now.mono - age
+            return max(now.mono - age, self._clock_set_at)
         return now.mono
 
-    def _saw_pending(self, path: str, pending: _Pending, seen: Seen, now: Moment, closed: bool) -> None:
+    def _saw_pending(self, path: str, pending: Pending, seen: Seen, now: Moment, closed: bool) -> None:
         if seen == pending.seen and not closed:
             return
         if seen != pending.seen:
@@ -410,11 +356,11 @@ class Tracker:
         pending.finding = None
         self._plan(path, pending, max(now.mono + _LOOK_AGAIN_SECONDS, pending.changed_at + self._rules.settle_seconds))
 
-    def _plan(self, path: str, pending: _Pending, due_at: float) -> None:
+    def _plan(self, path: str, pending: Pending, due_at: float) -> None:
         pending.due_at = due_at
         heapq.heappush(self._heap, (due_at, path))
 
-    def _wait(self, path: str, pending: _Pending, until: float, now: Moment) -> None:
+    def _wait(self, path: str, pending: Pending, until: float, now: Moment) -> None:
         told_at = pending.since + _GROWING_TOLD_AFTER
         if not pending.growing_told:
             if now.mono >= told_at:
@@ -424,7 +370,7 @@ class Tracker:
                 until = min(until, told_at)
         self._plan(path, pending, max(until, now.mono + _LOOK_AGAIN_SECONDS))
 
-    def _only_touched(self, pending: _Pending) -> bool:
+    def _only_touched(self, pending: Pending) -> bool:
         before, since = pending.before, self.events_reliable_since
         return (
             before is not None
@@ -438,15 +384,15 @@ class Tracker:
             and before.inode == pending.seen.inode
         )
 
-    def _settle(self, path: str, pending: _Pending, state: FileState, generation: int, now: Moment) -> None:
+    def _settle(self, path: str, pending: Pending, state: FileState, generation: int, now: Moment) -> None:
         self._drop(path)
         parent, _, name = path.rpartition("/")
         seen, handed_on = pending.seen, state is FileState.WHOLE
-        self._settled.setdefault(parent, {})[name] = _Settled(
+        self._settled.setdefault(parent, {})[name] = Settled(
             seen.size, seen.mtime_ns, seen.inode, generation, state, handed_on, settled_at=now.mono
         )
 
-    def _drop(self, path: str) -> _Pending | None:
+    def _drop(self, path: str) -> Pending | None:
         pending = self._pending.pop(path, None)
         if pending is None:
             return None
@@ -465,12 +411,12 @@ class Tracker:
     def _gone(self, path: str) -> None:
         self._changes.append(Gone(instrument=self._folder.name, path=PurePosixPath(path)))
 
-    def _closed_at(self, pending: _Pending, now: Moment) -> float | None:
+    def _closed_at(self, pending: Pending, now: Moment) -> float | None:
         if pending.closed_at is not None:
             return pending.closed_at
         return max(pending.seen.mtime_ns, pending.seen.ctime_ns) / 1e9 if self._same_clock else None
 
-    def _told(self, path: str, pending: _Pending, generation: int) -> dict[str, Any]:
+    def _told(self, path: str, pending: Pending, generation: int) -> dict[str, Any]:
         return {
             "instrument": self._folder.name,
             "path": PurePosixPath(path),

@@ -15,8 +15,8 @@ from passerelle.core.errors import NotFound
 from passerelle.gateway.admit import ignored
 from passerelle.gateway.leases import writers_of
 from passerelle.gateway.probe import probe
+from passerelle.gateway.records import Look, Seen
 from passerelle.gateway.settle import Broken, Writers
-from passerelle.gateway.tracker import Look, Seen
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: a pipe of a file's name must not hang us; O_NOATIME is refused to others than the owner

@@ -107,8 +107,12 @@ class Watch:
         """Tell of folders that do not answer, and of those that answer again."""
         while not self._stop.wait(min(1.0, self._pace.hangs_seconds / 2)):
             for each in self._rounds:
-                if (change := each.check_pulse()) is not None:
+                if (change := each.check_pulse()) is None:
+                    continue
+                try:
                     self._deliver([change], each)
+                except PasserelleError as error:
+                    each.error = error
 
 
 class _Round:
@@ -160,6 +164,7 @@ class _Round:
         rules = watch._rules
         if self.folder.quiet_seconds != rules.quiet_seconds:
             rules = replace(rules, quiet_seconds=self.folder.quiet_seconds)
+        ended = False
         try:
             patrol = Patrol(self.folder, watch._known(self.folder.name), rules, watch._pace)
             self._patrol = patrol
@@ -172,8 +177,12 @@ class _Round:
                         patrol.acknowledged(changes)
                         self._delivering = False
                         patrol.beat = time.monotonic()
+                ended = True
             finally:
                 patrol.close()
         except PasserelleError as error:
             self.error = error
             logger.error("gateway_watch_ended", instrument=self.folder.name, error=str(error))
+        finally:
+            if not ended and self.error is None:
+                self.error = PasserelleError(f"The watch of {self.folder.name} ended by an unforeseen error; the log has it.")

@@ -26,7 +26,7 @@ from blake3 import blake3
 from passerelle.acquisition.metadata import Metadata
 from passerelle.acquisition.program import Place, Role
 
-_SIDE = 48
+_SIDE = 64  # frames of 4 KiB: smaller than a page, they could not be told from the page they end in
 LONGEST_PAUSE_SECONDS = 120.0
 
 

@@ -75,6 +75,7 @@ def test_a_file_that_a_program_has_open_is_never_handed_on_nor_set_aside(finding
     [
         facts(Incomplete("It ends early.")),
         facts(Incomplete("It ends early."), UNKNOWN),
+        facts(movie(40, doubt="3 of its frames are empty."), UNKNOWN),
         facts(movie(30, growable=True), expected=ExpectedFrames(40, certain=True)),
     ],
 )

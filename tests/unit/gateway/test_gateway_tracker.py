@@ -25,8 +25,9 @@ from passerelle.gateway import (
     Touched,
     Unfinished,
 )
+from passerelle.gateway.records import Look, Moment, Seen
 from passerelle.gateway.settle import Broken, Finding, Incomplete, Whole, Writers
-from passerelle.gateway.tracker import Look, Moment, Seen, Tracker
+from passerelle.gateway.tracker import Tracker
 from passerelle.testing.writers import ZooProgram
 
 UTC = 1_000_000.0
@@ -48,7 +49,7 @@ class Driver:
 
     def __init__(self, known: Iterable[KnownFile] = (), *, expect: Expectations | None = None, remote: bool = False) -> None:
         folder = InstrumentFolder("k", Path("/x"), ZooProgram(), expected_frames=expect or _nothing)
-        self.tracker = Tracker(folder, SettleRules(), known, trust_inodes=not remote, same_clock=not remote, now=moment(0))
+        self.tracker = Tracker(folder, SettleRules(), known, trust_inodes=not remote, same_clock=not remote)
         self.tracker.events_reliable_since = None if remote else 0.0
         self.disk: dict[str, Seen] = {}
         self.finding: dict[str, Finding] = {}
@@ -387,3 +388,14 @@ def test_growing_changes_tell_the_generation_that_is_to_come() -> None:
     assert kinds(changes) == ["Growing"]
     assert isinstance(changes[0], Growing)
     assert changes[0].generation == 1
+
+
+def test_a_clock_set_forward_makes_no_file_look_quiet() -> None:
+    driver = Driver()
+    driver.finding["s/a.tif"] = Whole(FRAMES, growable=True)
+    driver.disk["s/a.tif"] = seen(9.5)
+    driver.tracker.saw("s/z.mrc", seen(9.0), moment(9.0))
+    hour_on = Moment(10.0, UTC + 3610.0)
+    driver.tracker.saw("s/a.tif", seen(9.5), hour_on)
+    assert "s/a.tif" not in [str(c.path) for c in driver.run(until=19.0) if isinstance(c, Arrival)]
+    assert "s/a.tif" in [str(c.path) for c in driver.run(until=21.0) if isinstance(c, Arrival)]
