@@ -7,24 +7,28 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from passerelle.core.errors import PasserelleError, printable
 from passerelle.processing import BY_NAME
+from passerelle.service.process_folder import Processed
 from passerelle.service.view import MovieRow, SessionView
 
 out = Console()
 err = Console(stderr=True)
 
-SHOWN_METRICS = (
-    "defocus_angstrom",
-    "astigmatism_angstrom",
-    "ctf_resolution_angstrom",
-    "total_motion_angstrom",
-    "contamination_percent",
-)
+# name -> heading: what is read first, in headings that fit a terminal of 80 columns
+SHOWN_METRICS = {
+    "defocus_angstrom": "defocus µm",
+    "ctf_resolution_angstrom": "CTF fit Å",
+    "total_motion_angstrom": "motion Å",
+    "contamination_percent": "contam. %",
+}
+_NUMBERS_WIDTH = 58
+_COUNTS_WIDTH = 62
 _STYLE = {"accept": "green", "warn": "yellow", "reject": "red"}
 
 
@@ -55,39 +59,64 @@ def metric_text(name: str, value: float | None) -> str:
     return f"{value * metric.scale:.{metric.digits}f}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def problems(processed: Processed) -> None:
+    """Print what a person should know beside the table: conflicts between sources, alerts."""
+    for session in processed.sessions:
+        for alert in session.alerts:
+            out.print(f"[yellow]{escape(printable(session.name))}:[/] {escape(alert.message)} [dim]{escape(alert.advice)}[/]")
+        for conflict in session.conflicts:
+            said = ", ".join(f"{source}: {value}" for source, value in conflict.get("said", {}).items())
+            words = f"{conflict.get('name')} differs ({said}); used: {conflict.get('used')}"
+            out.print(f"[yellow]{escape(printable(session.name))}:[/] {escape(words)}")
+
+
 def movies_table(rows: Iterable[MovieRow]) -> Table:
     """Return the summary table of movies: verdict and the numbers that are read first."""
-    table = Table(title=None, header_style="bold", pad_edge=False)
-    table.add_column("movie", overflow="fold", ratio=3)
-    table.add_column("verdict")
-    for name in SHOWN_METRICS:
-        metric = BY_NAME[name]
-        unit = metric.shown_unit or metric.unit
-        table.add_column(f"{metric.label}{f', {unit}' if unit else ''}", justify="right")
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("movie", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for heading in SHOWN_METRICS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    room = max(out.width - _NUMBERS_WIDTH, 12)
     for row in rows:
         verdict = row.chosen or row.verdict
         word = verdict.value if verdict else row.state.value
         colour = _STYLE.get(word, "red" if word == "failed" else "dim")
         numbers = [metric_text(name, row.metrics.get(name)) for name in SHOWN_METRICS]
-        table.add_row(escape(printable(row.name)), f"[{colour}]{word}[/]", *numbers)
+        table.add_row(escape(_shortened(printable(row.name), room)), f"[{colour}]{word}[/]", *numbers)
     return table
+
+
+def _shortened(name: str, room: int) -> str:
+    """Cut the middle out: what tells the movies of a session apart stands at the end of their names."""
+    return name if len(name) <= room else f"{name[: room // 3]}…{name[len(name) - room + room // 3 + 1 :]}"
 
 
 def sessions_table(sessions: Iterable[SessionView]) -> Table:
     """Return one line a session: where it is, and how many movies are where."""
-    table = Table(header_style="bold", pad_edge=False)
-    for name in ("id", "session", "instrument", "state"):
-        table.add_column(name, overflow="fold")
-    for name in ("found", "queued", "running", "accepted", "warned", "rejected", "failed", "movies/h"):
-        table.add_column(name, justify="right")
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("id", "session", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("found", "to do", "accept", "warn", "reject", "failed", "movies/h"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    room = max(out.width - _COUNTS_WIDTH, 12)
     for session in sessions:
         count = session.counters
         table.add_row(
             str(session.id),
-            escape(printable(session.name)),
-            escape(session.instrument),
+            escape(_shortened(printable(session.name), room)),
             session.state.value,
-            *(str(number) for number in (count.found, count.queued + count.waiting, count.running)),
+            *(str(number) for number in (count.found, count.queued + count.waiting + count.running)),
             *(str(number) for number in (count.accepted, count.warned, count.rejected, count.failed)),
             f"{session.flow.processed_per_hour:.0f}",
         )

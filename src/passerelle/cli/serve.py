@@ -1,0 +1,119 @@
+"""`passerelle init` and `passerelle serve`: a configuration, and all services of one machine."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from passerelle.cli import show
+from passerelle.core.atomic import write_text
+from passerelle.core.errors import BadConfiguration, Busy, storage_errors
+from passerelle.service.default_config import default_config_text
+from passerelle.service.facility import Facility
+from passerelle.service.settings import Settings, read_settings
+from passerelle.service.wiring import Claim, assemble, dispatcher
+
+CONFIG_NAME = "passerelle.toml"
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder for the configuration and, by default, the state.")],
+    instrument: Annotated[str, typer.Option(help="Name of the first instrument.")] = "krios",
+) -> None:
+    """Write a configuration with every setting explained."""
+    path = folder / CONFIG_NAME
+    if path.exists():
+        raise BadConfiguration("is there already.", advice="Edit it, or choose another folder.", path=path)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gateway" / instrument).mkdir(parents=True, exist_ok=True)
+    write_text(path, default_config_text(instrument=instrument, folder=f"gateway/{instrument}"))
+    show.out.print(f"Wrote {path}. Name your instruments' folders in it, then:", soft_wrap=True)
+    show.out.print(f"  passerelle serve --config {path}", soft_wrap=True)
+
+
+def serve(
+    config: Annotated[Path, typer.Option(help="The facility's passerelle.toml.")] = Path(CONFIG_NAME),
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="In place of the configuration's; 0: any free one.")] = None,
+) -> None:
+    """Run all services of one machine: watch the gateway, process movies, show the live page. Ends by Ctrl-C or SIGTERM."""
+    settings = read_settings(config)
+    if not settings.instruments:
+        raise BadConfiguration("names no instrument.", advice="Add a section [instruments.NAME] with its folder.", path=config)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with running(settings, port=port) as (_, address, alive):
+        show.out.print(f"{settings.facility}: [bold]{address}[/]  (Ctrl-C ends)")
+        while alive() and not stop.wait(0.5):
+            pass
+
+
+@contextmanager
+def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[Facility, str, Callable[[], bool]]]:
+    """Run watch, dispatcher and page until the block ends; yield the facility, the page's address, and whether all still runs.
+
+    Raises:
+        Busy: the port is taken, or another service has this state.
+        PasserelleError: what ended the service from within.
+    """
+    claim = Claim(settings.state.folder)
+    try:
+        parts = assemble(settings)
+        try:
+            loop = dispatcher(parts)
+            facility = Facility(parts, wake=loop.wake)
+            with _page(facility, settings, port) as (address, page_alive):
+                loop.start()
+                try:
+                    yield facility, address, lambda: page_alive() and loop.error is None
+                finally:
+                    loop.stop()
+                if loop.error is not None:
+                    raise loop.error
+        finally:
+            parts.close()
+    finally:
+        claim.release()
+
+
+@contextmanager
+def _page(facility: Facility, settings: Settings, port: int | None) -> Generator[tuple[str, Callable[[], bool]]]:
+    web = importlib.import_module("passerelle.web")  # a sibling on the same floor: named, not imported (docs/decisions/0001)
+    host = settings.web.host
+    application = web.create_app(facility, files_beneath=_served(settings), hosts=settings.web.names)
+    wanted = settings.web.port if port is None else port
+    server = uvicorn.Server(
+        uvicorn.Config(application, host=host, port=wanted, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
+    )
+    try:
+        listener = server.config.bind_socket()
+    except SystemExit as error:  # uvicorn's way to say that the port is taken
+        raise Busy(f"Nothing can listen at {host}:{wanted}: the port is taken.", advice="Choose another: --port 0.") from error
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="page", daemon=True)
+    thread.start()
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    try:
+        yield f"http://{shown}:{listener.getsockname()[1]}/", thread.is_alive
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def _served(settings: Settings) -> list[Path]:
+    return [settings.results, *(each.folder for each in settings.instruments.values())]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(init)
+    app.command()(serve)

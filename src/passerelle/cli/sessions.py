@@ -1,0 +1,71 @@
+"""`passerelle sessions`, `movies` and `export`: what is known, for a person or a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from passerelle.cli import show
+from passerelle.core.atomic import write_bytes
+from passerelle.core.errors import NotFound
+from passerelle.service.facility import Facility
+from passerelle.service.settings import Settings, StateSettings, read_settings
+from passerelle.service.wiring import assemble
+
+Config = Annotated[Path | None, typer.Option(help="The facility's passerelle.toml; default: the one in this folder.")]
+State = Annotated[Path | None, typer.Option(help="Results of `passerelle process`, in place of --config.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SessionId = Annotated[int, typer.Argument(help="Number of the session, as `passerelle sessions` lists it.")]
+
+
+def sessions(config: Config = None, state: State = None, json: Json = False) -> None:
+    """List the sessions: how many movies are where."""
+    with _facility(config, state) as facility:
+        views = facility.sessions()
+    show.as_json(views) if json else show.out.print(show.sessions_table(views))
+
+
+def movies(session: SessionId, config: Config = None, state: State = None, json: Json = False) -> None:
+    """List the movies of a session with their verdicts and numbers."""
+    with _facility(config, state) as facility:
+        rows = facility.movies(session)
+    show.as_json(rows) if json else show.out.print(show.movies_table(rows))
+
+
+def export(
+    session: SessionId,
+    star: Annotated[Path, typer.Option(help="Write the STAR file here.")] = Path("micrographs_accepted.star"),
+    config: Config = None,
+    state: State = None,
+) -> None:
+    """Write the accepted micrographs of a session as a STAR file that RELION 3.1 and later read."""
+    with _facility(config, state) as facility:
+        content = facility.export_star(session)
+    write_bytes(star, content)
+    show.out.print(f"Wrote {star}.", soft_wrap=True)
+
+
+@contextmanager
+def _facility(config: Path | None, state: Path | None) -> Generator[Facility]:
+    if state is not None:
+        if not (state / "passerelle.sqlite").is_file():
+            raise NotFound("holds no state of passerelle.", advice="Give the --output of `passerelle process`.", path=state)
+        settings = Settings(state=StateSettings(folder=state.resolve()))
+    else:
+        settings = read_settings(config or Path("passerelle.toml"))
+    parts = assemble(settings)
+    try:
+        yield Facility(parts)
+    finally:
+        parts.close()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(sessions)
+    app.command()(movies)
+    app.command()(export)
