@@ -1,8 +1,18 @@
 """What microscope programs write: path -> role, sidecar -> values. Pure knowledge of names and files."""
 
-from passerelle.acquisition.epu_grid import is_grid_file, read_grid
-from passerelle.acquisition.grid import EpuSession, GridMap, HoleOnMap, SquareOnMap, StageMark, is_atlas_of
-from passerelle.acquisition.grid_files import read_epu_session
+from passerelle.acquisition.grid import (
+    Atlas,
+    EpuSession,
+    GridMap,
+    GridSquare,
+    HoleOnMap,
+    PictureGeometry,
+    SquareOnMap,
+    StageMark,
+    is_atlas_of,
+    lay_out,
+)
+from passerelle.acquisition.grid_files import read_atlas, read_epu_session, read_grid_square, read_picture_geometry
 from passerelle.acquisition.metadata import Metadata, MetadataConflict, Reconciled
 from passerelle.acquisition.program import AcquisitionProgram, Place, Role
 from passerelle.acquisition.programs import PROGRAMS, identify, program_at
@@ -13,11 +23,14 @@ __all__ = [
     "PROGRAMS",
     "TOLERANCES",
     "AcquisitionProgram",
+    "Atlas",
     "EpuSession",
     "GridMap",
+    "GridSquare",
     "HoleOnMap",
     "Metadata",
     "MetadataConflict",
+    "PictureGeometry",
     "Place",
     "Reconciled",
     "Role",
@@ -26,9 +39,11 @@ __all__ = [
     "Tolerance",
     "identify",
     "is_atlas_of",
-    "is_grid_file",
+    "lay_out",
     "program_at",
+    "read_atlas",
     "read_epu_session",
-    "read_grid",
+    "read_grid_square",
+    "read_picture_geometry",
     "reconcile",
 ]

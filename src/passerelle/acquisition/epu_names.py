@@ -13,7 +13,7 @@ _EXPOSURE = re.compile(
     r"(?P<key>FoilHole_(?P<hole>\d+)_Data_\d+(?:_\d+)?_\d{8}_\d{3,6})(?P<k2>-\d+)?(?P<rest>[^.]*)(?P<suffix>\.[A-Za-z0-9]{1,8})",
     re.IGNORECASE | re.ASCII,
 )
-_FOIL_HOLE = re.compile(r"FoilHole_(?P<hole>\d+)(_\d{8}_\d{3,6})?[^.]*\.[A-Za-z0-9]{1,8}", re.IGNORECASE | re.ASCII)
+_FOIL_HOLE = re.compile(r"FoilHole_\d+(_\d{8}_\d{3,6})?[^.]*\.[A-Za-z0-9]{1,8}", re.IGNORECASE | re.ASCII)
 _SQUARE = re.compile(r"GridSquare_\d+(_\d{3,6})?[^.]*\.(xml|jpe?g|png|mrc|tiff?|dm)", re.IGNORECASE | re.ASCII)
 _ATLAS_FILE = re.compile(r"(Atlas|Tile)(_\d+)*[^.]*\.(dm|xml|jpe?g|png|mrc|tiff?)", re.IGNORECASE | re.ASCII)
 _DISC = re.compile(r"Images-Disc\d+", re.IGNORECASE | re.ASCII)
@@ -113,12 +113,6 @@ def grid_square_of(path: PurePosixPath) -> str | None:
 def foil_hole_of(path: PurePosixPath) -> str | None:
     """Return the id of the foil hole in the name of an exposure's file."""
     match = _EXPOSURE.fullmatch(path.name)
-    return match["hole"] if match else None
-
-
-def foil_hole_picture_of(path: PurePosixPath) -> str | None:
-    """Return the id of the foil hole whose picture (not an exposure) a file belongs to."""
-    match = None if _EXPOSURE.fullmatch(path.name) else _FOIL_HOLE.fullmatch(path.name)
     return match["hole"] if match else None
 
 

@@ -7,6 +7,7 @@ real square of 570 holes the worst is off by 51 of 2880 px. Pixels count from th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -103,7 +104,8 @@ class PictureGeometry:
         if abs(determinant) < 1e-30:
             return None
         x, y = stage_x_um - self.stage_x_um, stage_y_um - self.stage_y_um
-        return self.width_px / 2 + (d * x - b * y) / determinant, self.height_px / 2 + (a * y - c * x) / determinant
+        place = self.width_px / 2 + (d * x - b * y) / determinant, self.height_px / 2 + (a * y - c * x) / determinant
+        return place if all(math.isfinite(pixel) for pixel in place) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,23 +165,24 @@ def read_picture_geometry(path: PurePosixPath, content: bytes) -> PictureGeometr
         BadFile: not a MicroscopeImage, or one that does not say where it lies.
     """
     image = read_microscope_image(path, content)
+    camera, stage = ("microscopeData", "acquisition", "camera"), ("microscopeData", "stage", "Position")
     try:
-        width = image.number("microscopeData", "acquisition", "camera", "ReadoutArea", "width")
-        height = image.number("microscopeData", "acquisition", "camera", "ReadoutArea", "height")
-        binning = image.number("microscopeData", "acquisition", "camera", "Binning", "x") or 1.0
-        pixel = image.number("SpatialScale", "pixelSize", "x", "numericValue")
-        x = image.number("microscopeData", "stage", "Position", "X")
-        y = image.number("microscopeData", "stage", "Position", "Y")
-        matrix = [image.number("ReferenceTransformation", "matrix", f"_m{place}") for place in ("11", "12", "21", "22")]
+        width = _within(image, 0, 1e6, *camera, "ReadoutArea", "width")
+        height = _within(image, 0, 1e6, *camera, "ReadoutArea", "height")
+        pixel = _within(image, 0, 1e-2, "SpatialScale", "pixelSize", "x", "numericValue")
+        x, y = (_within(image, -1, 1, *stage, axis) for axis in ("X", "Y"))
+        binning = _within(image, 0, 1e3, *camera, "Binning", "x") if image.child(*camera, "Binning") else 1.0
+        matrix = image.child("ReferenceTransformation", "matrix")
+        # without it: the usual one, the stage moving against the picture along both axes
+        m11, m12, m21, m22 = (
+            (_within(matrix, -1, 1, f"_m{place}") for place in ("11", "12", "21", "22"))
+            if matrix
+            else (pixel / binning, 0.0, 0.0, -pixel / binning)
+        )
     except ValueError as error:
-        raise BadFile(str(error), path=path) from error
-    if not width or not height or not pixel or x is None or y is None:
-        raise BadFile("does not say where its picture lies (area, pixel size and stage position are needed).", path=path)
-    m11, m12, m21, m22 = (value if value is not None else default for value, default in zip(matrix, (0, 0, 0, 0), strict=True))
+        raise BadFile(f"does not say where its picture lies: {error}", path=path) from error
     # the matrix counts unbinned pixels; the stage moves against the picture
     scale = -binning * _MICROMETRE_PER_METRE
-    if m11 * m22 == m12 * m21:
-        m11, m12, m21, m22, scale = pixel, 0.0, 0.0, -pixel, -_MICROMETRE_PER_METRE
     return PictureGeometry(
         width_px=width,
         height_px=height,
@@ -191,6 +192,15 @@ def read_picture_geometry(path: PurePosixPath, content: bytes) -> PictureGeometr
         step_x_um=(m11 * scale, m12 * scale),
         step_y_um=(m21 * scale, m22 * scale),
     )
+
+
+def _within(element: Element, low: float, high: float, *tags: str) -> float:
+    """Return the number at a path. Raises ValueError where there is none, or one that cannot be."""
+    value = element.number(*tags)
+    if value is None or not low < value < high:
+        found = "nothing" if value is None else f"{value:g}"
+        raise ValueError(f"{'/'.join(tags)} should be between {low:g} and {high:g}, found {found}.")
+    return value
 
 
 def _atlas_square(pair: Element) -> AtlasSquare | None:

@@ -5,9 +5,17 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from passerelle.acquisition import StageMark, is_atlas_of, is_grid_file, read_epu_session, read_grid
-from passerelle.acquisition.grid import GridSquare, PictureGeometry, lay_out
-from passerelle.acquisition.grid_files import read_atlas, read_grid_square, read_picture_geometry
+from passerelle.acquisition import (
+    GridSquare,
+    PictureGeometry,
+    StageMark,
+    is_atlas_of,
+    lay_out,
+    read_atlas,
+    read_epu_session,
+    read_grid_square,
+    read_picture_geometry,
+)
 from passerelle.core.errors import BadFile
 
 ATLAS = PurePosixPath("epu/emharvest/_repo_data/atlas/Supervisor_20230919_115905_Atlas_bi23047-106/Sample4/Atlas")
@@ -112,30 +120,27 @@ def test_the_atlas_own_transformation_finds_its_squares(real_data):
 
 
 def test_a_session_without_square_files_is_laid_out_by_stage(real_data):
-    root = real_data / EXAMPLE
-    files = {
-        path: (root / path).read_bytes()
-        for path in (PurePosixPath(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
-        if is_grid_file(path)
-    }
-    movie = StageMark("8999138", "9015883", -97.1530013, -152.722896, "FoilHole_9015883_Data_9017354_6_20250108_154918")
-    grid, problems = read_grid(files, [movie])
-    assert not problems
-    assert [square.id for square in grid.squares] == ["8999138", "8999186"]
-    first = grid.squares[0]
-    assert (first.picture, first.width_px, first.height_px, first.x_px) == ("GridSquare_20250108_151151", 2880, 2046, None)
-    holes = {hole.id: hole for hole in first.holes}
-    assert set(holes) == {"9015889", "9015883"}
-    assert holes["9015883"].movies == (movie.movie,)
-    assert all(0 < hole.x_px < 2880 and 0 < hole.y_px < 2046 for hole in holes.values())
+    folder = EXAMPLE / "Images-Disc1/GridSquare_8999138"
+    picture = "GridSquare_20250108_151151"
+    geometry = read_picture_geometry(folder / f"{picture}.xml", (real_data / folder / f"{picture}.xml").read_bytes())
+    marks = [
+        StageMark("8999138", "9015883", -97.1530013, -152.722896, "FoilHole_9015883_Data_9017354_6_20250108_154918"),
+        StageMark("8999138", "9015883", -97.1520280, -152.721848, "FoilHole_9015883_Data_9017347_6_20250108_154915"),
+    ]
+    grid = lay_out(pictures={"8999138": (picture, geometry)}, marks=marks)
+    (square,) = grid.squares
+    assert (square.id, square.picture, square.width_px, square.height_px, square.x_px) == ("8999138", picture, 2880, 2046, None)
+    (hole,) = square.holes
+    assert (hole.id, hole.movies) == ("9015883", tuple(mark.movie for mark in marks))
+    # by the XML the stage stood 1.65 µm along x and 12.0 µm along y from the square's centre, and a pixel is 0.0416 µm
+    assert (hole.x_px, hole.y_px) == pytest.approx((1440 - 18, 1023 + 289), abs=5)
 
 
 def test_movies_are_joined_to_the_holes_of_the_square_file(real_data):
     path = MOCK / "GridSquare_4590776.dm"
     keys = [f"FoilHole_5665438_Data_{n}_4601898_20240406_102527" for n in (1, 2)]
     marks = [StageMark("4590776", "5665438", None, None, key) for key in (*keys, keys[0])]
-    grid, problems = read_grid({path: (real_data / path).read_bytes()}, marks)
-    assert not problems
+    grid = lay_out(squares=[read_grid_square(path, (real_data / path).read_bytes())], marks=marks)
     (square,) = grid.squares
     holes = {hole.id: hole for hole in square.holes}
     assert len(holes) == 570
@@ -143,13 +148,23 @@ def test_movies_are_joined_to_the_holes_of_the_square_file(real_data):
     assert (holes["5665438"].x_px, holes["5665438"].y_px) == (1396, 972)
 
 
-def test_one_bad_file_does_not_take_the_map_away(real_data):
-    good = MOCK / "GridSquare_4590776.dm"
-    bad = PurePosixPath("s/Metadata/GridSquare_2.dm")
-    grid, problems = read_grid({good: (real_data / good).read_bytes(), bad: b"<GridSquareXml><oops"})
-    assert [square.id for square in grid.squares] == ["4590776"]
-    assert list(problems) == [bad]
-    assert isinstance(problems[bad], BadFile)
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        (read_grid_square, b"<GridSquareXml><Position><X>left</X></Position></GridSquareXml>"),
+        (read_grid_square, b"<GridSquareXml/>"),
+        (read_atlas, b"<AtlasSessionXml><AtlasPixelPosition><x>left</x></AtlasPixelPosition></AtlasSessionXml>"),
+        (read_epu_session, b"<EpuSessionXml><StartDateTime>yesterday</StartDateTime></EpuSessionXml>"),
+        (read_picture_geometry, b"<MicroscopeImage><microscopeData/></MicroscopeImage>"),
+    ],
+)
+def test_a_file_that_does_not_tell_is_refused_by_name(read, content):
+    with pytest.raises(BadFile, match=r"x\.dm"):
+        read(PurePosixPath("x.dm"), content)
+
+
+def test_a_square_file_without_its_id_takes_it_from_its_name():
+    assert read_grid_square(PurePosixPath("GridSquare_77.dm"), b"<GridSquareXml/>").id == "77"
 
 
 def test_a_hole_that_nothing_places_is_still_listed():
@@ -169,22 +184,3 @@ def test_a_pixel_found_from_the_stage_is_where_the_steps_lead():
 
 def test_a_transformation_without_an_inverse_places_nothing():
     assert geometry(step_x_um=(0.0, 0.0)).locate(1.0, 2.0) is None
-
-
-@pytest.mark.parametrize(
-    ("path", "needed"),
-    [
-        ("s/Metadata/GridSquare_7.dm", True),
-        ("s/Images-Disc1/GridSquare_7/GridSquare_20230919_140816.xml", True),
-        ("s/Images-Disc1/GridSquare_7/FoilHoles/FoilHole_8_20230919_142541.xml", True),
-        ("a/Sample1/Atlas/Atlas.dm", True),
-        ("a/Sample1/Atlas/Atlas_1.xml", True),
-        ("a/Sample1/Atlas/Tile_1_2_3.xml", False),
-        ("a/Sample1/Sample.dm", False),
-        ("s/Images-Disc1/GridSquare_7/GridSquare_20230919_140816.jpg", False),
-        ("s/Images-Disc1/GridSquare_7/Data/FoilHole_8_Data_1_2_20230919_142541.xml", False),
-        ("x.xml", False),
-    ],
-)
-def test_only_files_that_tell_where_things_lie_are_asked_for(path, needed):
-    assert is_grid_file(PurePosixPath(path)) is needed

@@ -4,8 +4,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from passerelle.acquisition import PROGRAMS, Role, identify, read_epu_session
-from passerelle.acquisition.grid_files import read_atlas, read_grid_square, read_picture_geometry
+from passerelle.acquisition import (
+    PROGRAMS,
+    Role,
+    identify,
+    read_atlas,
+    read_epu_session,
+    read_grid_square,
+    read_picture_geometry,
+)
 from passerelle.acquisition.xml_reader import read_xml
 
 LISTINGS = Path(__file__).parent / "listings"
