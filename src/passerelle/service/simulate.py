@@ -1,4 +1,4 @@
-"""The verb `simulate`: let simulated microscopes write sessions into a gateway folder."""
+"""The verbs `simulate` and `replay`: let simulated microscopes, or a past session, write into a gateway folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from passerelle.core.config import read_config
-from passerelle.simulation import Delivered, Plan, demo_plan, simulate
+from passerelle.simulation import Delivered, PastFile, Plan, demo_plan, replay, simulate
 
 
 def simulate_session(
@@ -44,3 +44,22 @@ def simulate_session(
 
     simulate(plan, folder, stop, truth=truth, told=tell)
     return count
+
+
+def replay_session(
+    source: Path,
+    folder: Path,
+    *,
+    speed: float = 1.0,
+    stop: Event | None = None,
+    told: Callable[[PastFile], None] | None = None,
+) -> int:
+    """Write a past session's files into `folder` again, in their own order and time, `speed` times as fast (0: without pauses).
+
+    Returns how many files were written.
+
+    Raises:
+        BadInput: a negative speed, or `folder` lies inside `source`. NotFound: `source` is no folder with files.
+        StorageError: a file could not be read or written.
+    """
+    return replay(source, folder, speed=speed, stop=stop, told=told)

@@ -2,7 +2,7 @@
 
 from passerelle.simulation.atoms import Atoms, read_atoms
 from passerelle.simulation.drift import random_field, still_field
-from passerelle.simulation.electrons import Events, counts_to_electrons, deal, deal_events, draw_electrons
+from passerelle.simulation.electrons import Events, deal, deal_events, draw_electrons
 from passerelle.simulation.krios import krios_micrograph
 from passerelle.simulation.microscope import Delivered, simulate
 from passerelle.simulation.particles import particles_of_model
@@ -23,7 +23,6 @@ __all__ = [
     "Pose",
     "Specimen",
     "Truth",
-    "counts_to_electrons",
     "deal",
     "deal_events",
     "demo_plan",

@@ -22,7 +22,6 @@ def empty_hole(height: int, width: int, conditions: Conditions) -> Specimen:
     return Specimen(
         name="empty-hole",
         picture=flat,
-        fresh_noise=True,
         pixel_size_angstrom=conditions.pixel_size_angstrom,
         dose_e_per_angstrom2=conditions.dose_e_per_angstrom2,
         voltage_kv=conditions.voltage_kv,

@@ -2,8 +2,7 @@
 
 A pixel of the specimen holds n electrons. Each gets a random place inside the pixel and a random time (all times carry the same
 dose), is moved by the motion at that place and time, and falls into one detector pixel of one frame. Dealing a Poisson number
-of electrons this way gives frames that are Poisson and independent (thinning); dealing a fixed number keeps the picture's own
-noise.
+of electrons this way gives frames that are Poisson and independent of each other (thinning).
 """
 
 from __future__ import annotations
@@ -21,24 +20,6 @@ from passerelle.imaging.field import MotionField
 from passerelle.simulation.drift import largest_shift_px
 
 EFFICIENCY_ONE = 1 << 14  # fixed-point 1.0 of a pixel's response
-
-
-def counts_to_electrons(counts: NDArray[Any], electrons_per_pixel: float, seed: int) -> NDArray[np.uint16]:
-    """Turn a micrograph's scaled counts into whole electrons with the given mean.
-
-    Unbiased rounding: the part after the point is the probability of one more electron, so that neither the mean nor the
-    specimen's own noise is changed (at most 1/4 is added to a pixel's variance). Negative counts give no electrons.
-    """
-    mean = float(np.mean(counts, dtype=np.float64))
-    if not (math.isfinite(mean) and mean > 0):
-        raise BadInput(f"the micrograph's mean is {mean:g} counts; expected more than zero.")
-    rng = np.random.default_rng(seed)
-    electrons = np.empty(counts.shape, np.uint16)
-    for row in range(0, counts.shape[0], 256):
-        part = np.asarray(counts[row : row + 256], np.float32) * np.float32(electrons_per_pixel / mean)
-        part += rng.random(part.shape, np.float32)
-        electrons[row : row + 256] = np.clip(part, 0, 65535)
-    return electrons
 
 
 def draw_electrons(expected: NDArray[np.float32], seed: int) -> NDArray[np.uint16]:

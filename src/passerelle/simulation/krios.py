@@ -96,7 +96,6 @@ def krios_micrograph(camera: str, *, cache: Path | None = None, fetch: bool = Tr
     return Specimen(
         name=f"krios-{camera}",
         picture=picture,
-        fresh_noise=True,
         pixel_size_angstrom=wanted.pixel_size_angstrom,
         dose_e_per_angstrom2=wanted.dose_e_per_angstrom2,
         applied_defocus_angstrom=wanted.applied_defocus_angstrom,

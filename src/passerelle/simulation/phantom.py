@@ -157,7 +157,6 @@ def _look(
     return Specimen(
         name=name,
         picture=picture,
-        fresh_noise=True,
         pixel_size_angstrom=pixel,
         dose_e_per_angstrom2=conditions.dose_e_per_angstrom2,
         voltage_kv=conditions.voltage_kv,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.simulation.electrons import counts_to_electrons, draw_electrons
+from passerelle.simulation.electrons import draw_electrons
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +25,13 @@ class Pose:
 class Specimen:
     """A specimen at rest.
 
-    picture: (y, x); counts of a real micrograph, or the expected electrons of a computed one. fresh_noise: whether each movie
-    draws its own shot noise (a computed picture) or deals out the picture's own (a real one). Defocus in angstrom, positive
-    underfocus; None where it is not known. dose: electrons per square angstrom over the whole exposure.
+    picture: (y, x), the electrons that a perfect camera would count on average; every exposure draws its own shot noise on it. A
+    real micrograph's noise is part of its picture. Defocus in angstrom, positive underfocus; None where it is not known. dose:
+    electrons per square angstrom over the whole exposure.
     """
 
     name: str
-    picture: NDArray[Any]
-    fresh_noise: bool
+    picture: NDArray[np.float32]
     pixel_size_angstrom: float
     dose_e_per_angstrom2: float
     voltage_kv: float = 300.0
@@ -51,10 +49,8 @@ class Specimen:
         return self.dose_e_per_angstrom2 * self.pixel_size_angstrom**2
 
     def electrons(self, seed: int) -> NDArray[np.uint16]:
-        """Return whole electrons (y, x) of one exposure."""
-        if self.fresh_noise:
-            return draw_electrons(np.asarray(self.picture, np.float32), seed)
-        return counts_to_electrons(self.picture, self.electrons_per_pixel, seed)
+        """Return the electrons (y, x) of one exposure: a Poisson number for each pixel."""
+        return draw_electrons(self.picture, seed)
 
     def crop(self, height: int, width: int) -> Specimen:
         """Return the middle of the picture, at most `height` × `width`."""

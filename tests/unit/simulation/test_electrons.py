@@ -7,7 +7,7 @@ import pytest
 
 from passerelle.core.errors import BadInput
 from passerelle.imaging.field import MotionField
-from passerelle.simulation import counts_to_electrons, deal, deal_events, draw_electrons, random_field, still_field
+from passerelle.simulation import deal, deal_events, draw_electrons, random_field, still_field
 from passerelle.simulation.electrons import EFFICIENCY_ONE
 
 
@@ -130,22 +130,6 @@ def test_events_are_the_electrons_that_frames_would_show():
         np.testing.assert_array_equal(picture, frames[t])
     quarters = events.quarters[:, 0] % 4
     assert np.bincount(quarters, minlength=4) / quarters.size == pytest.approx([0.25] * 4, abs=0.02)
-
-
-def test_counts_become_electrons_of_the_right_mean_without_new_noise():
-    rng = np.random.default_rng(1)
-    expected = rng.uniform(5, 30, (300, 300))
-    electrons = counts_to_electrons((expected * 308).astype(np.uint16), float(expected.mean()), seed=1)
-    assert electrons.mean() == pytest.approx(expected.mean(), rel=1e-3)
-    difference = electrons - expected
-    assert abs(difference).max() < 1.01
-    assert difference.var() < 0.26
-    assert abs(np.corrcoef(difference.ravel(), expected.ravel())[0, 1]) < 0.02
-
-
-def test_a_picture_without_counts_is_refused():
-    with pytest.raises(BadInput, match="more than zero"):
-        counts_to_electrons(np.zeros((8, 8), np.uint16), 10, seed=1)
 
 
 def test_a_motion_of_another_size_is_refused():

@@ -43,7 +43,6 @@ def test_a_phantom_has_the_dose_and_is_the_same_for_the_same_seed():
     np.testing.assert_array_equal(first.picture, again.picture)
     assert (first.picture != other.picture).any()
     assert (first.defocus_u_angstrom, first.defocus_v_angstrom, first.defocus_angle_deg) == (15000, 14800, 30)
-    assert first.fresh_noise
     assert first.electrons(1).var() == pytest.approx(first.picture.var() + first.picture.mean(), rel=0.03)
 
 
