@@ -7,6 +7,7 @@ in super resolution: the sidecar's pixel size is divided by as much.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ BELIEF = ("configuration", "sidecar", "file")
 _FILE_FIRST = ("file", "sidecar", "configuration")
 _FACTS_OF_THE_FILE = frozenset({"frames", "height_px", "width_px"})
 _DERIVED = "derived"
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _SCALES = (0.125, 0.25, 0.5, 2.0, 4.0, 8.0)
 
 
@@ -178,15 +180,17 @@ def _agree(name: str, first: Any, second: Any, tolerances: Mapping[str, Toleranc
 
 
 def _same_words(name: str, first: str, second: str) -> bool:
-    """Whether two names mean the same: a file by its last part, a camera or program also by a part of its name."""
+    """Whether two names mean the same: a file by its last part, a camera by a part of its name, a program by a word of it."""
     if name in {"gain_reference", "defect_file"}:
         return last_part(first).casefold() == last_part(second).casefold()
+    if name == "program":  # "Fei EPU" in an MRC header, "EPU 3.9.1.8206" in the XML
+        return not set(_WORD.findall(first.casefold())).isdisjoint(_WORD.findall(second.casefold()))
     if name == "camera":
         first, second = (text.removeprefix("BM-").removeprefix("EF-") for text in (first, second))
         if "CCD" in {first, second}:
             return True  # EPU's name for whatever camera Gatan put behind the filter, a K3 too
     one, other = ("".join(c for c in text.casefold() if c.isalnum()) for text in (first, second))
-    if name in {"camera", "microscope", "program"}:
+    if name in {"camera", "microscope"}:
         return one in other or other in one
     return one == other
 

@@ -95,6 +95,7 @@ def test_the_file_is_believed_about_its_own_frames_and_size():
         ("camera", ("BioQuantum K3", "k3"), ("Falcon 4i", "K3")),
         ("camera", ("Falcon 4i", "BM-Falcon"), ("BM-Falcon", "K3")),
         ("camera", ("BioQuantum K3", "EF-CCD"), ("BioQuantum K3", "EF-Falcon")),
+        ("program", ("EPU 3.9.1.8206", "Fei EPU"), ("EPU 3.9", "SerialEM")),
         ("microscope", ("Titan-Krios", "titan krios"), ("Krios 1", "Arctica")),
         ("gain_reference", ("X:\\g\\Ref.dm4", "/data/ref.dm4"), ("a.dm4", "b.dm4")),
         ("grid_square", ("7", "7"), ("7", "8")),
