@@ -27,8 +27,8 @@ SHOWN_METRICS = {
     "total_motion_angstrom": "motion Å",
     "contamination_percent": "contam. %",
 }
-_NUMBERS_WIDTH = 58
-_COUNTS_WIDTH = 62
+_NUMBERS_WIDTH = 66
+_COUNTS_WIDTH = 64
 _STYLE = {"accept": "green", "warn": "yellow", "reject": "red"}
 
 
@@ -105,9 +105,9 @@ def _shortened(name: str, room: int) -> str:
 def sessions_table(sessions: Iterable[SessionView]) -> Table:
     """Return one line a session: where it is, and how many movies are where."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("id", "session", "state"):
+    for heading in ("id", "session"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("found", "to do", "accept", "warn", "reject", "failed", "movies/h"):
+    for heading in ("found", "to do", "accept", "warn", "reject", "failed", "per h"):
         table.add_column(heading, justify="right", no_wrap=True)
     room = max(out.width - _COUNTS_WIDTH, 12)
     for session in sessions:
@@ -115,7 +115,6 @@ def sessions_table(sessions: Iterable[SessionView]) -> Table:
         table.add_row(
             str(session.id),
             escape(_shortened(printable(session.name), room)),
-            session.state.value,
             *(str(number) for number in (count.found, count.queued + count.waiting + count.running)),
             *(str(number) for number in (count.accepted, count.warned, count.rejected, count.failed)),
             f"{session.flow.processed_per_hour:.0f}",
