@@ -28,7 +28,7 @@ SHOWN_METRICS = {
     "contamination_percent": "contam. %",
 }
 _NUMBERS_WIDTH = 66
-_COUNTS_WIDTH = 64
+_COUNTS_WIDTH = 66
 _STYLE = {"accept": "green", "warn": "yellow", "reject": "red"}
 
 
