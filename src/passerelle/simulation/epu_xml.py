@@ -231,7 +231,7 @@ def atlas_xml(grid: Grid, image_name: str, at: float, folder: str) -> str:
         f'<TileXml><Id xmlns="{_APP_TYPES}">{grid.atlas_id + 10}</Id><AtlasPixelPosition xmlns:a="{_DRAWING}">'
         f"<a:height>{ATLAS_PX}"
         f"</a:height><a:width>{ATLAS_PX}</a:width><a:x>0</a:x><a:y>0</a:y></AtlasPixelPosition><Nodes>"
-        f"<KeyValuePairs>{nodes}</KeyValuePairs>"
+        f'<KeyValuePairs xmlns="">{nodes}</KeyValuePairs>'
         f"</Nodes></TileXml></_items><_size>1</_size></TilesEfficient></Atlas>"
         f"<Description>Atlas for autoloader slot 1</Description>"
         f"<ImageFileFormat>Mrc</ImageFileFormat><Name>Atlas</Name><StartDateTime>{_instant(at)}</StartDateTime>"
