@@ -48,6 +48,8 @@ def judge(metrics: Mapping[str, float], thresholds: Mapping[str, Threshold]) -> 
 
 def draw_pictures(folder: Path, kinds: int = 6, size: int = 1024) -> None:
     """Draw micrographs (real ones where shared data are at hand), spectra, an atlas and a square."""
+    if (folder / "square.png").exists() and (folder / f"spectrum{kinds - 1}.png").exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     shared = Path(os.environ.get("PASSERELLE_DATA", "../shared/data")) / "apoferritin_empiar10146" / "micrographs"
     real = sorted(shared.glob("*.png"))

@@ -140,9 +140,16 @@ export class Cloud {
     this.px = px;
     this.py = py;
     const n = px.length;
-    const r = (n > 3000 ? 1.5 : n > 600 ? 2 : 2.6) * ratio;
+    const r = (n > 2500 ? 1.2 : n > 600 ? 2 : 2.6) * ratio;
     context.save();
     for (const mark of ORDER) {
+      if (mark === "accept" && n > 2500) { // squares are drawn five times as fast as discs
+        context.globalAlpha = 0.8;
+        context.fillStyle = colour("point-accept");
+        for (let i = 0; i < n; i++) if (this.mark[i] === mark && !Number.isNaN(px[i])) context.fillRect(px[i] - r, py[i] - r, 2 * r, 2 * r);
+        context.globalAlpha = 1;
+        continue;
+      }
       context.beginPath();
       for (let i = 0; i < n; i++) {
         if (this.mark[i] !== mark || Number.isNaN(px[i])) continue;

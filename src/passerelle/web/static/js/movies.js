@@ -82,8 +82,8 @@ export function sturdyRange(values, also = []) {
   let [low, high] = [Math.max(sorted[0], first - reach), Math.min(sorted[sorted.length - 1], third + reach)];
   const span = high - low || Math.abs(high) * 0.1 || 1;
   for (const value of also) {
-    if (value > high && value < high + 1.2 * span) high = value;
-    if (value < low && value > low - 1.2 * span) low = value;
+    if (value > high && value < high + 0.6 * span) high = value;
+    if (value < low && value > low - 0.6 * span) low = value;
   }
   const margin = 0.07 * (high - low || span);
   return [sorted[0] >= 0 && low - margin < 0 ? 0 : low - margin, high + margin];

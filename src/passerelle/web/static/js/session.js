@@ -89,21 +89,28 @@ function zoomed(range) {
   for (const plot of plots.values()) plot.cloud.setZoom(range);
 }
 
-// A limit moves: everything follows at once, heavy parts once a frame.
+// A limit moves: its own plot and the counts follow at once, the others as the time between two frames allows.
 let frame = 0;
+let rest = [];
+let resting = 0;
+function redrawRest() {
+  const until = performance.now() + 12;
+  while (rest.length && performance.now() < until) rest.shift()();
+  resting = rest.length ? requestAnimationFrame(redrawRest) : 0;
+}
+
 function changed(name, limit, final) {
   limits = { ...limits, [name]: limit };
   tried = !same(limits, saved);
   cancelAnimationFrame(frame);
   frame = requestAnimationFrame(() => {
     marks = movies.marks(tried ? limits : null);
-    for (const plot of plots.values()) plot.retint(marks);
-    scatter?.setMarks(scatter.at.map((i) => marks[i]));
+    plots.get(name).retint(marks);
     showBar();
-    if (final) {
-      table.update(marks, limits);
-      showStrip();
-    }
+    rest = [...plots].filter(([other, plot]) => other !== name && !plot.card.hidden).map(([, plot]) => () => plot.retint(marks));
+    rest.push(() => scatter?.setMarks(scatter.at.map((i) => marks[i])));
+    if (final) rest.push(() => table.update(marks, limits), showStrip);
+    resting ||= requestAnimationFrame(redrawRest);
   });
 }
 
