@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from passerelle.core.config import read_config
-from passerelle.simulation import Delivered, PastFile, Plan, demo_plan, replay, simulate
+
+if TYPE_CHECKING:
+    from passerelle.simulation import Delivered, PastFile
+
+# the simulation brings numba and scipy: it is imported when it is asked for, so that other commands start at once
 
 
 def simulate_session(
@@ -30,6 +35,8 @@ def simulate_session(
     Raises:
         BadConfiguration: the plan has an unknown key or an impossible value. StorageError: a file could not be written.
     """
+    from passerelle.simulation import Plan, demo_plan, simulate
+
     if plan_file is not None:
         plan = read_config(plan_file, Plan)
     else:
@@ -62,4 +69,6 @@ def replay_session(
         BadInput: a negative speed, or `folder` lies inside `source`. NotFound: `source` is no folder with files.
         StorageError: a file could not be read or written.
     """
+    from passerelle.simulation import replay
+
     return replay(source, folder, speed=speed, stop=stop, told=told)
