@@ -6,6 +6,7 @@
 The sink records changes durably before it returns; what the caller's record knows at the start is not handed on again.
 """
 
+from passerelle.gateway.admit import admit, ignored
 from passerelle.gateway.change import (
     Arrival,
     Bad,
@@ -53,4 +54,6 @@ __all__ = [
     "Touched",
     "Unfinished",
     "Watch",
+    "admit",
+    "ignored",
 ]

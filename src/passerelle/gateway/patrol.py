@@ -93,6 +93,7 @@ class Patrol:
         self._next_poll = self._next_sweep = 0.0
         self._round_cost = 0.0
         self._present, self._count_again = 0, 0.0
+        self.listed = False  # everything was seen at least once
         self._links_told: set[str] = set()
         self._changes: list[Change] = []
         self._told: tuple[FolderState, str] | None = None
@@ -254,7 +255,7 @@ class Patrol:
 
     def _end_sweep(self) -> None:
         """After every folder was listed: what the record has in folders that are not there is gone."""
-        self._sweeping = False
+        self._sweeping, self.listed = False, True
         self._next_sweep = time.monotonic() + max(self._pace.sweep_seconds, 20 * self._round_cost)
         troubled = [folder for folder, record in self._folders.items() if record.trouble]
         for folder in self._tracker.folders_known():

@@ -21,12 +21,16 @@ _LONGEST_BACKOFF_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class FolderStatus:
-    """How one instrument's folder is doing now. present: files known and there; awaited: of these, not whole yet."""
+    """How one instrument's folder is doing now.
+
+    present: files known and there; awaited: of these, not whole yet. listed: everything in it was seen at least once.
+    """
 
     state: FolderState
     reason: str
     present: int
     awaited: int
+    listed: bool = False
 
 
 class Watch:
@@ -138,7 +142,7 @@ class _Round:
             return FolderStatus(FolderState.UNREACHABLE, str(self.error), 0, 0)
         if patrol is None or self._hangs:
             return FolderStatus(FolderState.UNREACHABLE, "It does not answer." if self._hangs else "Not looked at yet.", 0, 0)
-        return FolderStatus(patrol.state, patrol.reason, patrol.present, patrol.awaited)
+        return FolderStatus(patrol.state, patrol.reason, patrol.present, patrol.awaited, patrol.listed)
 
     def check_pulse(self) -> FolderChange | None:
         """Return a change when the folder has stopped answering, or answers again."""
