@@ -18,6 +18,7 @@ from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, frame_statistics, native, require_frames, require_shape
 from passerelle.imaging.motion_global import find_drift
 from passerelle.imaging.motion_local import LocalMotion, find_local_motion
+from passerelle.imaging.motion_pattern import pattern_strength
 from passerelle.imaging.reduce import choose_binning, reduce_frames
 
 
@@ -58,6 +59,7 @@ class MotionEstimate:
     residual_px: float
     hot_pixels: NDArray[np.bool_]
     clarity: NDArray[np.float64]
+    pattern_strength: float
     binning: int
 
 
@@ -93,6 +95,7 @@ def estimate_motion(
     binning = options.binning or choose_binning(size, pixel_size_angstrom, options.bfactor_angstrom2)
     binned = reduce_frames(frames, gain=gain, defects=bad, binning=binning, threads=threads)
     usable = ~statistics.blank
+    pattern = pattern_strength(statistics, gain=gain, defects=bad, frames=int(usable.sum()))
     drift = find_drift(
         binned,
         usable=usable,
@@ -100,6 +103,7 @@ def estimate_motion(
         pixel_size_angstrom=pixel_size_angstrom,
         bfactor_angstrom2=options.bfactor_angstrom2,
         max_drift_px=options.max_drift_px,
+        pattern=pattern,
         threads=threads,
     )
     local: LocalMotion = find_local_motion(
@@ -112,6 +116,7 @@ def estimate_motion(
         bfactor_angstrom2=options.bfactor_angstrom2,
         patches=options.patches,
         time_count=options.time_terms,
+        pattern=pattern,
         threads=threads,
     )
     return MotionEstimate(
@@ -125,5 +130,6 @@ def estimate_motion(
         local.residual_px,
         hot,
         drift.clarity,
+        pattern,
         binning,
     )

@@ -15,6 +15,7 @@ from passerelle.imaging import fft
 from passerelle.imaging.motion_modes import (
     ModeStack,
     batches,
+    echo_of,
     edge_window,
     gather,
     match_frames,
@@ -23,11 +24,13 @@ from passerelle.imaging.motion_modes import (
     reliability,
     transform_frames,
     whiten,
+    without_echo,
 )
 from passerelle.imaging.motion_search import coarse_shape, crop, prepare, search_track
 
 _COARSE_ANGSTROM = 24.0
 _UNCLEAR_SIGMA = 4.5
+_CLEAR_SHARE = 0.2  # fewer clear frames than this: there is nothing to follow, and no drift is better than a made-up one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def find_drift(
     pixel_size_angstrom: float,
     bfactor_angstrom2: float,
     max_drift_px: float,
+    pattern: float = 0.0,
     threads: int = 1,
 ) -> Drift:
     """Find the drift of binned frames (t, y, x): pairs of frames first, then every frame against the sum of the others."""
@@ -66,17 +70,25 @@ def find_drift(
         spectra[~usable[part]] = 0
         coarse[part] = crop(spectra, shape, small)
         gather(grid, spectra, part.start, values)
-    track, clarity = search_track(prepare(coarse, small, shape, binning), max_drift_px, usable)
+    track, clarity = search_track(prepare(coarse, small, shape, binning), max_drift_px, usable, pattern)
     whiten(grid, values)
     rejected = ~usable | (clarity < _UNCLEAR_SIGMA)
-    if not (~rejected).any():
-        rejected = ~usable
-    track = refine_track(ModeStack(grid, values), track, ~rejected, bfactor_angstrom2, start_angstrom=0.35 * _COARSE_ANGSTROM)
+    if int((~rejected).sum()) < max(2, _CLEAR_SHARE * int(usable.sum())):
+        return Drift(np.zeros((count, 2)), np.ones(count, np.bool_), clarity)
+    track = refine_track(
+        ModeStack(grid, values), track, ~rejected, bfactor_angstrom2, start_angstrom=0.35 * _COARSE_ANGSTROM, pattern=pattern
+    )
     return Drift(track, rejected, clarity)
 
 
 def refine_track(
-    stack: ModeStack, track: NDArray[np.float64], usable: NDArray[np.bool_], bfactor_angstrom2: float, *, start_angstrom: float
+    stack: ModeStack,
+    track: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    bfactor_angstrom2: float,
+    *,
+    start_angstrom: float,
+    pattern: float = 0.0,
 ) -> NDArray[np.float64]:
     """Climb to the best match of every frame with the sum of the others, from a wide peak (start_angstrom) to the B-factor's."""
     track = track.copy()
@@ -86,8 +98,9 @@ def refine_track(
     schedule = _schedule(wide, bfactor_angstrom2)
     for place, bfactor in enumerate([*schedule, schedule[-1]]):
         reach = np.sqrt(bfactor / (8 * np.pi**2))
+        echo = echo_of(stack.grid, pattern, bfactor, trusted)
         for _ in range(3):
-            match = match_frames(stack, track, bfactor, trusted)
+            match = without_echo(match_frames(stack, track, bfactor, trusted), echo, track, usable)
             stiffness = -match.curvature[usable].mean(axis=0) * frames / max(frames - 1, 1)
             if np.linalg.eigvalsh(stiffness)[0] <= 0:
                 break

@@ -25,6 +25,7 @@ from passerelle.imaging.motion_model import (
 from passerelle.imaging.motion_modes import (
     Match,
     ModeStack,
+    echo_of,
     edge_window,
     gather,
     match_frames,
@@ -33,11 +34,13 @@ from passerelle.imaging.motion_modes import (
     reliability,
     transform_frames,
     whiten,
+    without_echo,
 )
 
 _OVERLAP = 1.3  # side of a patch over the distance of patches
 _START_PX = 5.0  # width of the correlation peak that local motion is first looked for with
 _OUTLIER = 3.0
+_LEAST_PATCH_PX = 96  # pixels of the movie; fewer patches where they would be smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ def find_local_motion(
     bfactor_angstrom2: float,
     patches: tuple[int, int],
     time_count: int,
+    pattern: float = 0.0,
     threads: int = 1,
 ) -> LocalMotion:
     """Find the motion of patches of binned frames (t, y, x) about the drift track_px (t, 2), and the smooth field that they
     follow."""
     count, height, width = binned.shape
+    patches = (max(1, min(patches[0], size[0] // _LEAST_PATCH_PX)), max(1, min(patches[1], size[1] // _LEAST_PATCH_PX)))
     side = tuple(_patch_side(n, parts) for n, parts in ((height, patches[0]), (width, patches[1])))
     corners = [(y, x) for y in _spread(height - side[0], patches[0]) for x in _spread(width - side[1], patches[1])]
     centres = (np.array(corners, np.float64) + np.array(side) / 2) * binning - 0.5
@@ -116,7 +121,9 @@ def find_local_motion(
     measured = np.zeros((len(cut), count, 2))
     for place, bfactor in enumerate(schedule):
         model = model_shifts(basis, state)
+        echo = echo_of(grid, pattern, bfactor, trusted)
         matches = _match_all(cut, model, bfactor, trusted, threads)
+        matches = [without_echo(match, echo, model[p], usable) for p, match in enumerate(matches)]
         stiffness, signal = _stiffness(matches, usable)
         kept = signal & kept
         if not kept.any():
@@ -179,7 +186,13 @@ def _reliability(cut: list[_Patch], model: NDArray[np.float64], frames: int, thr
 def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return each patch's mean stiffness (p, 2, 2) over frames and whether it has any signal; those without get a harmless
     one."""
-    stiffness = np.stack([-match.curvature[usable].mean(axis=0) for match in matches])
+    single = np.stack([-match.curvature[usable] for match in matches])  # (p, t, 2, 2)
+    stiffness = single.mean(axis=1)
+    # a patch's own value counts as far as the patches differ by more than what noise makes them differ
+    size = np.einsum("ptcc->pt", single)
+    error = size.var(axis=1).mean() / max(size.shape[1] - 1, 1)
+    between = max(float(size.mean(axis=1).var() - error), 0.0)
+    stiffness = stiffness.mean(axis=0) + between / max(between + error, 1e-30) * (stiffness - stiffness.mean(axis=0))
     lowest = np.linalg.eigvalsh(stiffness)[:, 0]
     signal = lowest > 0.02 * max(float(np.median(np.linalg.eigvalsh(stiffness)[:, 1])), 0.0)
     stiffness[~signal] = np.eye(2) * max(float(np.abs(stiffness).max()), 1e-12)

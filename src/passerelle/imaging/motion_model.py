@@ -84,9 +84,10 @@ def solve_step(
     """Return the change of the coefficients that follows slopes (p, t, 2) best, given each patch's stiffness (p, 2, 2) and trust
     (p, t), and new variances (s,).
 
-    slopes and stiffness are those of the log-likelihood. The local motion of each space term is held to be a random walk from knot
-    to knot whose steps have that term's variance (px²), learnt from the movie itself by expectation maximisation: where the data say
-    nothing of a term it goes to zero instead of following noise. The drift of the whole picture is free in every frame.
+    slopes and stiffness are those of the log-likelihood. The local motion of each space term is held to be a random walk from
+    knot to knot whose steps have that term's variance (px²), learnt from the movie itself by expectation maximisation: where
+    the data say nothing of a term it goes to zero instead of following noise. The drift of the whole picture is free in every
+    frame.
     """
     frames = slopes.shape[1]
     space, time = basis.space, basis.time
@@ -113,8 +114,11 @@ def solve_step(
     both += np.diag(1e-6 * np.abs(both.diagonal()))
     local_pull = np.einsum("ptc,ps,tk->skc", trust[..., None] * slopes, space, centred)
     local_pull -= (reduced.T @ pull.reshape(-1)).reshape(s, k, 2)
+    step = np.zeros_like(local_pull)
     for _ in range(_LEARNING_ROUNDS):
-        held = np.einsum("su,kl,cd->skculd", np.diag(1 / variances), walk, np.eye(2)).reshape(both.shape)
+        held = 1e-6 * np.eye(both.shape[0]) + np.einsum("su,kl,cd->skculd", np.diag(1 / variances), walk, np.eye(2)).reshape(
+            both.shape
+        )
         covariance = np.linalg.inv(both + held)
         step = (covariance @ (local_pull.reshape(-1) - held @ now.local.reshape(-1))).reshape(s, k, 2)
         after = now.local + step

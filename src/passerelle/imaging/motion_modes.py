@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from passerelle.imaging import fft
 from passerelle.imaging.kernels_align import common_power, correlate_modes, cut_windows, gather_modes
+from passerelle.imaging.motion_pattern import PatternEcho, pattern_echo
 
 _BATCH = 16  # frames transformed at once
 _LEAST_WEIGHT = 0.01
@@ -125,16 +126,25 @@ def gather(grid: ModeGrid, spectra: NDArray[np.complex64], first: int, values: N
     gather_modes(spectra, grid.rows, grid.columns, first, values)
 
 
-def match_frames(
-    stack: ModeStack, shifts_px: NDArray[np.float64], bfactor_angstrom2: float, reliability: NDArray[np.float32] | None = None
-) -> Match:
-    """Correlate every frame with the sum of the others, the frames moved back by shifts_px (t, 2), in one pass over the modes."""
-    grid = stack.grid
+def mode_weights(
+    grid: ModeGrid, bfactor_angstrom2: float, reliability: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], int]:
+    """Return the weight of each mode (m,), and how many of the first ones need to be looked at."""
     weights = np.exp(np.float32(-0.25 * bfactor_angstrom2) * grid.radius**2)
     above = np.flatnonzero(weights > _LEAST_WEIGHT)
     used = int(above[-1]) + 1 if len(above) else 0
-    if reliability is not None:
-        weights = weights * reliability
+    return (weights if reliability is None else weights * reliability), used
+
+
+def match_frames(
+    stack: ModeStack,
+    shifts_px: NDArray[np.float64],
+    bfactor_angstrom2: float,
+    reliability: NDArray[np.float32] | None = None,
+) -> Match:
+    """Correlate every frame with the sum of the others, the frames moved back by shifts_px (t, 2), in one pass over the modes."""
+    grid = stack.grid
+    weights, used = mode_weights(grid, bfactor_angstrom2, reliability)
     out = np.zeros((6, stack.values.shape[2]))
     turns_y, turns_x = _turns(grid, shifts_px)
     correlate_modes(
@@ -180,3 +190,22 @@ def reliability(grid: ModeGrid, common: NDArray[np.float32], frames: int) -> NDA
     share = np.clip(_ring_means(grid, common), 0.0, 0.999)
     ratio = max(frames - 1, 1) * share / (1 - share)
     return np.maximum(ratio / (1 + ratio), 1e-3).astype(np.float32)[grid.ring]
+
+
+def echo_of(
+    grid: ModeGrid, strength: float, bfactor_angstrom2: float, reliability: NDArray[np.float32] | None
+) -> PatternEcho | None:
+    """Return what a fixed pattern of `strength` adds to the correlations of match_frames; None where there is no pattern."""
+    if strength <= 0:
+        return None
+    weights, used = mode_weights(grid, bfactor_angstrom2, reliability)
+    radius = np.hypot(grid.ky[:used], grid.kx[:used]).astype(np.float64)
+    return pattern_echo(strength, radius, weights[:used].astype(np.float64))
+
+
+def without_echo(match: Match, echo: PatternEcho | None, shifts_px: NDArray[np.float64], usable: NDArray[np.bool_]) -> Match:
+    """Subtract the fixed pattern's mean share; shifts_px (t, 2) are the frames' whole shifts."""
+    if echo is None:
+        return match
+    value, slope, curvature = echo.at(shifts_px, usable)
+    return Match(match.value - value, match.slope - slope, match.curvature - curvature)

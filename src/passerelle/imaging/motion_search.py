@@ -20,6 +20,7 @@ class CoarseStack:
     spectra: NDArray[np.complex64]
     shape: fft.Shape
     step_px: tuple[float, float]
+    weight: NDArray[np.float32]  # (y, x // 2 + 1), amplitude
 
 
 def coarse_shape(shape: fft.Shape, binning: int, pixel_size_angstrom: float, resolution_angstrom: float) -> fft.Shape:
@@ -56,15 +57,17 @@ def prepare(spectra: NDArray[np.complex64], shape: fft.Shape, full: fft.Shape, b
     weight[0, :] = 0
     weight[:, 0] = 0
     step = (full[0] * binning / shape[0], full[1] * binning / shape[1])
-    return CoarseStack((spectra * weight.astype(np.float32)).astype(np.complex64), shape, step)
+    white = np.where(mean[ring] > 0, weight * np.sqrt(mean[ring]), 0).astype(np.float32)
+    return CoarseStack((spectra * weight.astype(np.float32)).astype(np.complex64), shape, step, white)
 
 
 def search_track(
-    stack: CoarseStack, max_drift_px: float, usable: NDArray[np.bool_]
+    stack: CoarseStack, max_drift_px: float, usable: NDArray[np.bool_], pattern: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the drift of every frame (t, 2) in pixels of the movie, mean zero, and how clear its peak is in standard
     deviations (t,).
 
+    pattern: strength of the camera's fixed pattern, whose mean share is taken out of every correlation.
     Frames that are not usable get the place between their neighbours, clarity 0.
     """
     frames = np.flatnonzero(usable)
@@ -74,10 +77,11 @@ def search_track(
         return track, clarity
     first, second = _pairs(len(frames))
     shifts, clear = np.empty((len(first), 2)), np.empty(len(first))
+    echo = (stack.weight**2 * np.float32(pattern / (1 + pattern))).astype(np.complex64)
     for i, (a, b) in enumerate(zip(frames[first], frames[second], strict=True)):
-        shifts[i], clear[i] = _peak(stack, stack.spectra[b] * np.conj(stack.spectra[a]), max_drift_px)
+        shifts[i], clear[i] = _peak(stack, stack.spectra[b] * np.conj(stack.spectra[a]) - echo, max_drift_px)
     places = _one_track(len(frames), first, second, shifts, np.maximum(clear - 3.5, 0.05) ** 2, 0.5 * max(stack.step_px))
-    places, found = _against_sum(stack, frames, places, max_drift_px)
+    places, found = _against_sum(stack, frames, places, max_drift_px, echo)
     track[frames], clarity[frames] = places, found
     missing = np.flatnonzero(~usable)
     for axis in range(2):
@@ -145,7 +149,7 @@ def _one_track(
 
 
 def _against_sum(
-    stack: CoarseStack, frames: NDArray[np.intp], places: NDArray[np.float64], reach_px: float
+    stack: CoarseStack, frames: NDArray[np.intp], places: NDArray[np.float64], reach_px: float, echo: NDArray[np.complex64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlate each frame with the sum of the others moved to their places, and move it to its peak; a few rounds."""
     ky, kx = fft.frequency_axes(stack.shape)
@@ -153,12 +157,18 @@ def _against_sum(
     found = np.zeros(len(frames))
     for _ in range(_ROUNDS):
         total = np.zeros(stack.spectra.shape[1:], np.complex64)
+        still = np.zeros_like(total)
         for frame, place in zip(frames, places, strict=True):
+            still += _moved_back(echo, place, ky, kx)
             total += _moved_back(stack.spectra[frame], place, ky, kx)
         fresh = np.empty_like(places)
         for i, frame in enumerate(frames):
             own = _moved_back(stack.spectra[frame], places[i], ky, kx)
-            step, found[i] = _peak(stack, own * np.conj(total - own), reach_px)
+            alike = own * np.conj(total - own)
+            if echo.any():
+                here = _moved_back(np.ones_like(echo), places[i], ky, kx)
+                alike -= here * np.conj(still - _moved_back(echo, places[i], ky, kx))
+            step, found[i] = _peak(stack, alike, reach_px)
             fresh[i] = places[i] + step
         moved = float(np.abs(fresh - places).max())
         places = fresh - fresh.mean(axis=0)
