@@ -17,8 +17,9 @@ from passerelle.core.errors import BadInput
 _BLOCK_ANGSTROM = 24.0
 _MOST_BLOCKS = 512  # a side: finer blocks cost time and find nothing more
 _SMOOTH_ANGSTROM = 60.0  # half width of the local mean: wider than most particles
-_SEED_SIGMA, _GROW_SIGMA = 7.0, 3.5
-_SMALLEST_ANGSTROM = 200.0  # diameter of the smallest object that counts
+_SEED_SIGMA, _GROW_SIGMA = 6.0, 3.5
+_SMALLEST_ANGSTROM = 150.0  # diameter of the smallest object that counts
+_EDGE_SHARE = 0.25  # of the deviation nearby: where a blurred edge stood
 _HALO_ANGSTROM = 60.0
 _ROUNDS = 8
 
@@ -32,8 +33,9 @@ def contamination_mask(image: NDArray[Any], pixel_size_angstrom: float) -> NDArr
     """Return where the picture is covered, on a grid of blocks: bool (by, bx), edge to edge over the picture.
 
     Local mean and local roughness are compared with their own distribution over the picture, after a smooth slope (thickness of
-    the ice) is taken off. An object is a connected region beyond 3.5 sigma that somewhere passes 7, at least 200 Å wide; its halo
-    of 60 Å counts with it. A picture that is covered by one thing from edge to edge has nothing to differ from: its CTF tells.
+    the ice) is taken off. An object is a connected region beyond 3.5 sigma that somewhere passes 6, at least 150 Å wide, ended
+    where a quarter of the deviation nearby is reached; its halo of 60 Å counts with it. A picture that is covered by one thing
+    from edge to edge has nothing to differ from: its CTF tells.
 
     Raises:
         BadInput: the picture is not a plane or is smaller than 8 × 8 blocks.
@@ -50,7 +52,8 @@ def contamination_mask(image: NDArray[Any], pixel_size_angstrom: float) -> NDArr
         _deviation(np.log(np.maximum(ndimage.gaussian_filter(rough, smooth, mode="nearest"), 1e-12))),
     )
     labels = np.empty(mean.shape, np.int32)
-    ndimage.label(away > _GROW_SIGMA, structure=np.ones((3, 3)), output=labels)
+    nearby = ndimage.maximum_filter(away, 2 * math.ceil(2.5 * smooth) + 1)
+    ndimage.label(away > np.maximum(_GROW_SIGMA, _EDGE_SHARE * np.asarray(nearby)), structure=np.ones((3, 3)), output=labels)
     count = int(labels.max())
     if count == 0:
         return np.zeros(mean.shape, np.bool_)

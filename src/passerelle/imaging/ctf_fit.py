@@ -23,7 +23,8 @@ _ICE_ANGSTROM = (3.95, 3.45)  # left out of the fit: the rings of water, sharp o
 _CANDIDATES = 6
 _WORTHY = 0.5  # of the strongest candidate: what is weaker would win by explaining background only
 _FEWEST_CELLS = 24
-_SIGNIFICANT = 45.0  # in units of the noise; the best of all rings in pure noise reaches 20 to 30, faint real rings 65
+_NARROWEST = 1.5  # the finest spatial frequency of a fit over the coarsest
+_SIGNIFICANT = 50.0  # in units of the noise; the best of all rings in pure noise reaches 20 to 30, faint real rings 65
 _BEFORE = 1.25  # the curves begin so much before the fit
 
 
@@ -60,7 +61,7 @@ class CtfFit:
     """The CTF of one micrograph.
 
     U ≥ V in angstrom, angle of U in degrees (imaging.ctf_model has the convention). score: correlation of the fitted rings with
-    the spectrum, over the plane. significance: what the rings explain, in units of the noise; below 45 they may be noise, and the
+    the spectrum, over the plane. significance: what the rings explain, in units of the noise; below 50 they may be noise, and the
     resolution is then the lowest of the fit. resolution_angstrom: the finest spacing to which the rings agree.
     Curves, all of one length, along spatial frequency: spacing_per_angstrom; spectrum, averaged along lines of equal phase, its
     background removed, scaled as the model; model, sin² chi; agreement, the correlation of the two in a sliding window.
@@ -146,7 +147,7 @@ def ring_contrast(spectrum: Spectrum, low_per_angstrom: float, high_per_angstrom
     per_step = weight.sum(axis=0, dtype=np.float64)
     mean = (spectrum.polar * weight).sum(axis=0, dtype=np.float64) / np.maximum(per_step, 1.0)
     usable = np.flatnonzero((per_step > 0) & (mean > 0))
-    if usable.size < _FEWEST_CELLS:
+    if usable.size < _FEWEST_CELLS or high_per_angstrom < _NARROWEST * low_per_angstrom:
         raise BadInput(
             f"a CTF cannot be fitted between {1 / low_per_angstrom:.3g} and {1 / high_per_angstrom:.3g} Å: "
             "the picture is too small or too coarse, or the range too narrow.",

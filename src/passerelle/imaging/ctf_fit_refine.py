@@ -29,7 +29,7 @@ _KNOTS_APART = 0.05  # in the square root of spatial frequency: spectra are stee
 _ENVELOPE_HATS = 6
 _STEPS = 12
 _CONVERGED_ANGSTROM = 0.5
-_MOVES_ANGSTROM = 400.0  # no step is longer: beyond it the rings are another set
+_MOVES_RINGS = 0.5  # no step moves the outermost ring further: beyond it the rings are another set
 _MOVES_RAD = 0.5
 
 
@@ -75,7 +75,8 @@ def refine(data: RingData, optics: Optics, guess: Candidate, *, phase_shift: boo
         return _ring_sums(contrast, weight, chi, optics.defocus_term * q, angular[0], angular[1], p[0], p[1], p[2])
 
     p = np.array([guess.mean_angstrom, guess.cosine_angstrom, guess.sine_angstrom, math.radians(guess.phase_shift_deg)])
-    limits = np.array([_MOVES_ANGSTROM] * 3 + [_MOVES_RAD])[:free]
+    longest = _MOVES_RINGS / (optics.wavelength_angstrom * float(q[-1]))
+    limits = np.array([longest] * 3 + [_MOVES_RAD])[:free]
     current = sums(p)
     gain, coefficients, explained = _solve_linear(current, basis)
     for _ in range(steps):

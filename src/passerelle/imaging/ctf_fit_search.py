@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from passerelle.imaging.ctf_model import Optics
 from passerelle.imaging.fft import fast_length
 
-_DEFOCUS_STEP_ANGSTROM = 60.0
-_ASTIGMATISM_STEP_ANGSTROM = 220.0
+# parts of the defocus that moves the outermost ring of the fit by one: 812 Å at 300 kV and 4 Å
+_DEFOCUS_STEP = 0.075
+_ASTIGMATISM_STEP = 0.27
+_APART = 0.3
 _ENVELOPES_ANGSTROM2 = (0.0, 60.0, 250.0, 1000.0)  # exp(-B q / 2) on the rings' contrast
-_APART_ANGSTROM = 250.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def search(
     first, last = int(used[0]), int(used[-1]) + 1
     q = data.squared[first:last]
     step_q = float(data.squared[1] - data.squared[0])
-    length = fast_length(max(last - first, math.ceil(1.0 / (step_q * optics.wavelength_angstrom * _DEFOCUS_STEP_ANGSTROM))))
+    length = fast_length(math.ceil(last / _DEFOCUS_STEP))
+    one_ring = 1.0 / (optics.wavelength_angstrom * float(q[-1]))
     step = 1.0 / (length * step_q * optics.wavelength_angstrom)
     # defocus of column k: (k + first_column) * step
     first_column = math.floor((low - reach) / step)
@@ -87,7 +89,7 @@ def search(
     weight = data.weight[:, first:last]
     # sectors are taken in pairs: 5° are fine enough to search, and halve its cost
     weighted = (data.contrast[:, first:last] * weight).reshape(-1, 2, q.size).sum(axis=1, dtype=np.float64)
-    shifts = _astigmatism_grid(reach, step)
+    shifts = _astigmatism_grid(reach, _ASTIGMATISM_STEP * one_ring) / step
     angles_rad = data.angles_rad.reshape(-1, 2).mean(axis=1)
     cos2, sin2 = np.cos(2.0 * angles_rad), np.sin(2.0 * angles_rad)
     found: list[Candidate] = []
@@ -113,16 +115,16 @@ def search(
             offset_deg,
             count,
         )
-    return _distinct(found, count)
+    return _distinct(found, _APART * one_ring, count)
 
 
 def _astigmatism_grid(reach_angstrom: float, step_angstrom: float) -> NDArray[np.float64]:
-    """Return (n, 2): cosine and sine parts of half the astigmatism inside a disc, in columns of the transform."""
-    rings = round(reach_angstrom / _ASTIGMATISM_STEP_ANGSTROM)
-    axis = np.arange(-rings, rings + 1) * _ASTIGMATISM_STEP_ANGSTROM
+    """Return (n, 2): cosine and sine parts of half the astigmatism, a grid inside a disc, angstrom."""
+    rings = round(reach_angstrom / step_angstrom)
+    axis = np.arange(-rings, rings + 1) * step_angstrom
     cosine, sine = np.meshgrid(axis, axis, indexing="ij")
     inside = np.hypot(cosine, sine) <= reach_angstrom + 1e-6
-    return np.asarray(np.stack([cosine[inside], sine[inside]], axis=1) / step_angstrom, np.float64)
+    return np.asarray(np.stack([cosine[inside], sine[inside]], axis=1), np.float64)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -187,11 +189,11 @@ def _peaks(
     return found
 
 
-def _distinct(found: list[Candidate], count: int) -> tuple[Candidate, ...]:
+def _distinct(found: list[Candidate], apart_angstrom: float, count: int) -> tuple[Candidate, ...]:
     """Return the strongest candidates that are not neighbours of a stronger one."""
     kept: list[Candidate] = []
     for candidate in sorted(found, key=lambda c: -c.strength):
-        if all(_distance(candidate, other) > _APART_ANGSTROM for other in kept):
+        if all(_distance(candidate, other) > apart_angstrom for other in kept):
             kept.append(candidate)
         if len(kept) == count:
             break
