@@ -23,6 +23,7 @@ class Expectations:
         self._lock = Lock()
         self._of_movie: OrderedDict[tuple[PurePosixPath, str], int] = OrderedDict()
         self._of_session: dict[PurePosixPath, tuple[int, int | None]] = {}
+        self._contradicted: set[PurePosixPath] = set()
 
     def sidecar_says(self, place: Place, frames: int) -> None:
         """Note what the sidecar of one movie says; it holds for that movie whatever earlier movies had."""
@@ -40,10 +41,17 @@ class Expectations:
         """Note how many frames a movie had that was handed on.
 
         More than expected is believed at once; fewer only when two movies in a row agree: the first may have been cut short.
+        A movie that differs from its own sidecar shows that the sidecars of its session count something else (fractions, say):
+        from then on they are not asked.
         """
         if place.role is not Role.MOVIE or frames < 1:
             return
         with self._lock:
+            own = self._of_movie.get((place.session, place.movie)) if place.movie is not None else None
+            if own is not None and own != frames and place.session not in self._contradicted:
+                self._contradicted.add(place.session)
+                self._of_session[place.session] = frames, None
+                return
             held, candidate = self._of_session.get(place.session, (0, None))
             if frames >= held or frames == candidate:
                 self._of_session[place.session] = frames, None
@@ -55,7 +63,8 @@ class Expectations:
         if place.role is not Role.MOVIE:
             return None
         with self._lock:
-            if place.movie is not None and (own := self._of_movie.get((place.session, place.movie))) is not None:
+            own = self._of_movie.get((place.session, place.movie)) if place.movie is not None else None
+            if own is not None and place.session not in self._contradicted:
                 return ExpectedFrames(own, certain=True)
             held = self._of_session.get(place.session)
         return ExpectedFrames(held[0]) if held else None

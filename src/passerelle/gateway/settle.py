@@ -8,8 +8,12 @@ A file is handed on when it is closed, complete by its header, and has been quie
 | the same, but nobody can tell who has it open (a network)   | unknown_writer_seconds              |
 | valid, but it would be valid with more frames, too          | quiet_seconds, more after long gaps |
 | fewer frames than earlier movies had, or empty frames       | patience_seconds                    |
-| fewer frames than its own sidecar says, stretches unwritten | for ever: it is shown as unfinished |
+| fewer frames than its own sidecar says                      | unfinished_seconds                  |
+| shorter than its header says, stretches unwritten           | for ever: it is shown as unfinished |
 | empty frames, and nobody can tell who has it open           | for ever: it is shown as unfinished |
+
+A sidecar is believed for a long time, not for ever: what programs call a frame differs (raw, saved, fractions), and a session
+must not stand still over it. The caller sees both numbers in the Arrival and shows the conflict.
 """
 
 from __future__ import annotations
@@ -140,9 +144,8 @@ def settle(facts: FileFacts, now: float, rules: SettleRules) -> Decision:
     frames = finding.header.frames if isinstance(finding, Whole) and finding.header else None
     if frames is not None and facts.expected and frames < facts.expected.count:
         reason = f"It has {frames} of {facts.expected.count} frames."
-        if facts.expected.certain:
-            return _wait_or_notice(facts, now, rules, reason)
-        return _after(facts, now, rules.patience_seconds, reason, HandOn())
+        patience = rules.unfinished_seconds if facts.expected.certain else rules.patience_seconds
+        return _after(facts, now, patience, reason, HandOn())
     if isinstance(finding, Whole) and finding.doubt:
         if facts.writers is Writers.UNKNOWN:
             return _wait_or_notice(facts, now, rules, finding.doubt)

@@ -48,3 +48,13 @@ def test_nothing_is_expected_of_gains_and_frames() -> None:
     expect.movie_had(movie("g", role=Role.GAIN), 1)
     assert expect(movie("g", role=Role.GAIN)) is None
     assert expect(movie("b")) == ExpectedFrames(40)
+
+
+def test_sidecars_that_count_something_else_are_not_asked_any_more_in_their_session() -> None:
+    expect = Expectations()
+    for key in ("a", "b"):
+        expect.sidecar_says(movie(key, role=Role.MOVIE_METADATA), 40)
+        expect.sidecar_says(movie(key, "other", Role.MOVIE_METADATA), 40)
+    expect.movie_had(movie("a"), 30)
+    assert expect(movie("b")) == ExpectedFrames(30)
+    assert expect(movie("b", "other")) == ExpectedFrames(40, certain=True)

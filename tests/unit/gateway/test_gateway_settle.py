@@ -47,6 +47,8 @@ def facts(finding: Finding, writers: Writers = CLOSED, *, gap: float = 0.0, expe
         (facts(movie(41, growable=True), expected=ExpectedFrames(40)), 10.0),
         (facts(movie(41), expected=ExpectedFrames(40)), 10.0),
         (facts(movie(30), expected=ExpectedFrames(40)), 150.0),
+        (facts(movie(30), expected=ExpectedFrames(40, certain=True)), 600.0),
+        (facts(movie(30, growable=True), UNKNOWN, expected=ExpectedFrames(40, certain=True)), 600.0),
         (facts(movie(40, doubt="3 of its frames are empty.")), 150.0),
         (facts(movie(40, growable=True), gap=5.0), 20.0),
         (facts(movie(40, growable=True), gap=500.0), 150.0),
@@ -76,7 +78,6 @@ def test_a_file_that_a_program_has_open_is_never_handed_on_nor_set_aside(finding
         facts(Incomplete("It ends early.")),
         facts(Incomplete("It ends early."), UNKNOWN),
         facts(movie(40, doubt="3 of its frames are empty."), UNKNOWN),
-        facts(movie(30, growable=True), expected=ExpectedFrames(40, certain=True)),
     ],
 )
 def test_what_is_surely_incomplete_is_shown_after_ten_minutes_and_never_handed_on(case: FileFacts) -> None:
@@ -87,9 +88,9 @@ def test_what_is_surely_incomplete_is_shown_after_ten_minutes_and_never_handed_o
     assert isinstance(settle(case, 100.0 + 1e6, RULES), GiveNotice)
 
 
-def test_too_few_frames_are_named_in_the_notice() -> None:
+def test_too_few_frames_are_named_while_it_waits() -> None:
     case = facts(movie(30, growable=True), expected=ExpectedFrames(40, certain=True))
-    assert settle(case, 1000.0, RULES) == GiveNotice("It has 30 of 40 frames.")
+    assert settle(case, 200.0, RULES) == Wait(700.0, "It has 30 of 40 frames.")
 
 
 def test_a_broken_header_is_given_time_because_some_writers_write_it_last() -> None:
