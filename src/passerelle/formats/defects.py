@@ -1,4 +1,5 @@
-"""Defective pixels of a camera: SerialEM's text, MotionCor's text, or a map in an image file; True is defective.
+"""Defective pixels of a camera: SerialEM's text, MotionCor's text, a map in an image file, or the list in a `.gain`; True is
+defective.
 
 SerialEM's coordinates count rows from the top of the picture; a map here counts them from the bottom, as frames do (IMOD turns
 the list over in the same place: `clip`, `alignframes`). Sources: the defect lists that SerialEM writes beside K2 and K3 frames,
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile
+from passerelle.formats.defects_fei import read_fei_defects
 from passerelle.formats.opening import ensure_size, read_image
 from passerelle.formats.source import Source
 
@@ -35,6 +37,8 @@ def read_defects(path: Path, height: int, width: int) -> NDArray[np.bool_]:
     """
     if path.suffix.lower() in _TEXT_SUFFIXES:
         return _read_text(path, height, width)
+    if path.suffix.lower() == ".gain":
+        return read_fei_defects(path, height, width)
     image = read_image(path)
     ensure_size(path, "defect map", image.shape, height, width)
     return image != 0

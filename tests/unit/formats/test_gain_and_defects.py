@@ -10,6 +10,7 @@ import tifffile
 
 from passerelle.core.errors import BadFile, IncompleteFile, NotFound, UnsupportedFile
 from passerelle.formats import open_movie, read_defects, read_gain, write_dm, write_mrc, write_tiff_movie
+from passerelle.formats.tiff_assemble import LONG, SHORT, UNDEFINED, TiffAssembly
 
 GAIN = np.random.default_rng(4).uniform(0.5, 1.5, (12, 16)).astype(np.float32)
 
@@ -27,7 +28,6 @@ def test_a_gain_in_mrc_and_tiff_agrees_with_frames_in_mrc_and_tiff(tmp_path: Pat
 
 def test_a_gain_of_an_eer_camera_and_of_digital_micrograph_is_not_turned_over(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.gain", GAIN)
-    (tmp_path / "x.gain.tif").rename(tmp_path / "x.gain") if (tmp_path / "x.gain.tif").exists() else None
     np.testing.assert_array_equal(read_gain(tmp_path / "x.gain"), GAIN)
     write_dm(tmp_path / "gain.dm4", GAIN, 1.0)
     np.testing.assert_array_equal(read_gain(tmp_path / "gain.dm4"), GAIN)
@@ -172,3 +172,57 @@ def test_a_huge_text_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "defects.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(UnsupportedFile, match="JPEG"):
         read_defects(tmp_path / "defects.jpg", 12, 16)
+
+
+def write_fei_gain(path: Path, xml: bytes) -> None:
+    with path.open("wb") as stream:
+        tags = [(256, LONG, [16]), (257, LONG, [12]), (258, SHORT, [32]), (339, SHORT, [3]), (65100, UNDEFINED, xml)]
+        TiffAssembly(stream).add_page([GAIN.tobytes()], tags)
+
+
+def fei_truth() -> np.ndarray:
+    bad = np.zeros((12, 16), bool)
+    bad[[2, 3, 4, 9]] = True
+    bad[:, 7] = True
+    bad[1:4, 10:13] = True
+    bad[11, 15] = bad[0, 0] = True
+    return bad
+
+
+FEI = (
+    b"<?xml version='1.0'?><defects version='2'><row>2-4,9</row><col>7</col><area>10,1,12,3</area>"
+    b"<point>15,11</point><nonmaskingpoint>0, 0</nonmaskingpoint></defects>\0"
+)
+
+
+def test_the_defects_inside_a_gain_file_lie_as_its_pixels(tmp_path: Path) -> None:
+    write_fei_gain(tmp_path / "x.gain", FEI)
+    np.testing.assert_array_equal(read_gain(tmp_path / "x.gain", 12, 16), GAIN)
+    np.testing.assert_array_equal(read_defects(tmp_path / "x.gain", 12, 16), fei_truth())
+    fine = read_defects(tmp_path / "x.gain", 24, 32)
+    np.testing.assert_array_equal(fine, np.kron(fei_truth(), np.ones((2, 2), bool)))
+    np.testing.assert_array_equal(read_defects(tmp_path / "x.gain", 6, 8), fei_truth().reshape(6, 2, 8, 2).any(axis=(1, 3)))
+    with pytest.raises(BadFile, match=r"for 16 × 12 pixels, but the movie has 17 × 12"):
+        read_defects(tmp_path / "x.gain", 12, 17)
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        (b"<defects><row>12</row></defects>", "outside"),
+        (b"<defects><col>0-99</col></defects>", "outside"),
+        (b"<defects><col>5-3</col></defects>", "makes no sense"),
+        (b"<defects><row>-1</row></defects>", "makes no sense"),
+        (b"<defects><row>9999999999</row></defects>", "makes no sense"),
+        (b"<defects><area>1,2,3</area></defects>", "an area of"),
+        (b"<defects><area>5,5,1,1</area></defects>", "outside"),
+        (b"<defects><point>1</point></defects>", "a point|an point"),
+        (b"<defects><row>1</row>", "not valid XML"),
+        (b"<!DOCTYPE d [<!ENTITY a '1'>]><defects><row>&a;</row></defects>", "not valid XML"),
+        (b"<gain/>", "no defect list"),
+    ],
+)
+def test_defects_inside_a_gain_file_that_make_no_sense_are_refused(tmp_path: Path, xml: bytes, words: str) -> None:
+    write_fei_gain(tmp_path / "x.gain", xml)
+    with pytest.raises(BadFile, match=words):
+        read_defects(tmp_path / "x.gain", 12, 16)
