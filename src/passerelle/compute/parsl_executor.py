@@ -24,7 +24,7 @@ from parsl.providers import LocalProvider
 
 from passerelle.compute.deaths import memory_kills, start_ticks
 from passerelle.compute.ended import Ended
-from passerelle.compute.work import perform, worker_environment
+from passerelle.compute.work import end_claimed, perform_claimed, worker_environment
 from passerelle.core.errors import Busy, storage_errors
 from passerelle.core.log import logger
 
@@ -36,7 +36,7 @@ _SHUT_DOWN_SECONDS = 5.0
 class ParslExecutor:
     """An executor of `workers` Parsl workers on this machine, tied to this process. folder: for Parsl's own files and logs."""
 
-    cancels = False
+    cancels = True  # a task that has begun, on this machine
 
     def __init__(self, registry: str, *, workers: int, threads: int = 1, folder: Path) -> None:
         self.registry = registry
@@ -47,6 +47,7 @@ class ParslExecutor:
         self._call: Callable[[], None] = lambda: None
         self._count = 0
         self._live: dict[str, Future[Any]] = {}
+        self._outcomes: dict[str, Path] = {}
         self._lock = threading.Lock()
         self._closed = False
         with storage_errors(folder):
@@ -119,10 +120,11 @@ class ParslExecutor:
             handle = f"parsl-{os.getpid()}-{self._count}"
         arguments = (self.registry, task, json.dumps(dict(spec)), str(outcome))
         future = self._kernel.submit(
-            perform, app_args=arguments, executors=[_LABEL], cache=False, ignore_for_cache=None, app_kwargs={}
+            perform_claimed, app_args=arguments, executors=[_LABEL], cache=False, ignore_for_cache=None, app_kwargs={}
         )
         with self._lock:
             self._live[handle] = future
+            self._outcomes[handle] = outcome
         future.add_done_callback(lambda done: self._done(handle, done))
         return handle
 
@@ -139,7 +141,11 @@ class ParslExecutor:
                 return ended
 
     def cancel(self, handle: str) -> None:
-        """Do nothing: Parsl cannot end a task that runs."""
+        """Kill the worker that has this task: Parsl itself cannot end what runs, and replaces the worker."""
+        with self._lock:
+            outcome = self._outcomes.get(handle)
+        if outcome is not None:
+            end_claimed(outcome)
 
     def on_ended(self, call: Callable[[], None]) -> None:
         """Have `call` made, from a thread of Parsl, when a task ended."""
@@ -154,6 +160,7 @@ class ParslExecutor:
 
     def _done(self, handle: str, future: Future[Any]) -> None:
         with self._lock:
+            self._outcomes.pop(handle, None)
             if self._live.pop(handle, None) is None:
                 return  # it was given up in a restart
         error = future.exception()
@@ -172,7 +179,7 @@ class ParslExecutor:
         """The interchange died: all that ran is lost. Parsl itself would wait for ever."""
         logger.warning("parsl_restarted", why="its interchange process died")
         with self._lock:
-            lost, self._live = list(self._live), {}
+            lost, self._live, self._outcomes = list(self._live), {}, {}
         for handle in lost:
             self._ended.put(Ended(handle, "The process that hands work to the workers died."))
         self._shut_down()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import platform
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from passerelle.compute.deaths import start_ticks
 from passerelle.core.atomic import write_bytes
 from passerelle.core.errors import BadInput, storage_errors
 
@@ -38,6 +41,32 @@ def perform(registry: str, task: str, spec: str, outcome: str) -> None:
     content = json.dumps(result).encode("ascii")
     with storage_errors(outcome):
         write_bytes(Path(outcome), content)
+
+
+def perform_claimed(registry: str, task: str, spec: str, outcome: str) -> None:
+    """Do as `perform`, and while it runs leave a note of this process beside the outcome, for `end_claimed`."""
+    claim = _claim(outcome)
+    own = os.getpid()
+    with storage_errors(claim):
+        claim.write_text(f"{platform.node()} {own} {start_ticks(own)}")
+    try:
+        perform(registry, task, spec, outcome)
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def end_claimed(outcome: Path) -> None:
+    """Kill the process that works on this outcome, if it runs on this machine."""
+    try:
+        node, process_id, ticks = _claim(str(outcome)).read_text().split()
+    except (FileNotFoundError, ValueError):
+        return  # not begun, or done
+    if node == platform.node() and start_ticks(int(process_id)) == ticks:
+        os.kill(int(process_id), signal.SIGKILL)
+
+
+def _claim(outcome: str) -> Path:
+    return Path(f"{outcome}.claim")
 
 
 def thread_limits(threads: int) -> dict[str, str]:

@@ -63,7 +63,7 @@ def references(movie: Movie, lying: Candidates, instrument: Instrument) -> Refer
         inputs["gain"] = gain
     else:
         chosen = _choose(lying.gains, values.get("gain_reference"))
-        gain_named = _name(values.get("gain_reference")) if chosen is None else None
+        gain_named = (_name(values.get("gain_reference")) or None) if chosen is None else None
         gain = None if chosen is None else str(instrument.folder / paths.from_text(chosen.path))
         if chosen is not None:
             state = chosen.state
