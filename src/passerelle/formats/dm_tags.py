@@ -67,9 +67,10 @@ class _Walk:
         self._word_bytes = 8 if self._four else 4
         self._take(self._word_bytes)  # length of the file, which programs do not keep right
         (little,) = struct.unpack(">I", self._take(4))
-        if little not in (0, 1):
+        if little == 0:
+            raise UnsupportedFile("was written by a big-endian computer (DigitalMicrograph 3 on a PowerPC).", path=source.path)
+        if little != 1:
             raise self._bad(f"a byte order of {little}")
-        self._order = "<" if little else ">"
 
     def run(self) -> dict[str, Value]:
         # groups that are open: [tags left, number of the next tag, path]
@@ -85,14 +86,14 @@ class _Walk:
             name = f"{path}.{label or index}" if path else label or str(index)
             if len(name) > 1000:
                 raise self._bad("names beyond 1000 letters")
-            if self._four:
-                self._take(8)  # bytes of the tag; the tag itself says it again
+            # DM4 says how many bytes the tag has: what is not known can be passed over
+            end = struct.unpack(">Q", self._take(8))[0] + self._at if self._four else 0
             if kind == _GROUP:
                 if len(open_groups) >= _MAX_DEPTH:
                     raise self._bad(f"more than {_MAX_DEPTH} groups inside each other")
                 open_groups.append([self._group(), 0, name])
             elif kind == _DATA:
-                self._data(name)
+                self._data(name, end)
             else:
                 raise self._bad(f"a tag of kind {kind}")
         return self._kept
@@ -108,14 +109,20 @@ class _Walk:
         kind, length = struct.unpack(">BH", self._take(3))
         return kind, self._take(length).decode("latin-1")
 
-    def _data(self, name: str) -> None:
+    def _data(self, name: str, end: int) -> None:
         if self._take(4) != b"%%%%":
             raise self._bad("a tag without its mark")
         words = self._integer()
         if not 1 <= words <= 4096:
             raise self._bad(f"a tag described by {words:,} words")
         info = struct.unpack(f">{words}{self._word[1]}", self._take(words * self._word_bytes))
-        element, count = self._shape(info)
+        try:
+            element, count = self._shape(info)
+        except BadFile:
+            if end <= self._at:
+                raise
+            self._at = end
+            return
         at = self._at
         self._source.require(at, element * count)
         self._at += element * count
@@ -151,13 +158,12 @@ class _Walk:
 
     def _value(self, name: str, info: tuple[int, ...], at: int, element: int, count: int) -> Value:
         if info[0] in _SIMPLE:
-            return struct.unpack(self._order + _SIMPLE[info[0]], self._source.read(at, element))[0]
+            return struct.unpack("<" + _SIMPLE[info[0]], self._source.read(at, element))[0]
         # texts are arrays of 16-bit letters, and so are the pixels of a K2: only the name tells
         if name.endswith(".Data"):
             return ArrayPlace(at, count, element)
         if info[0] == _ARRAY and info[1] == 4 and count <= _MAX_TEXT:
-            encoding = "utf-16-le" if self._order == "<" else "utf-16-be"
-            return self._source.read(at, 2 * count).decode(encoding, "replace")
+            return self._source.read(at, 2 * count).decode("utf-16-le", "replace")
         if info[0] == _STRING and count <= _MAX_TEXT:
             return self._source.read(at, count).decode("latin-1")
         return ArrayPlace(at, count, element)

@@ -78,17 +78,21 @@ class FrameStack:
             BadInput: there is no such frame.
             BadFile: this frame is corrupt; other frames may still be read.
         """
-        if not 0 <= index < self.header.frames:
-            raise BadInput(f"frame {index} was asked for; there are frames 0 … {self.header.frames - 1}.", path=self.path)
-        reader = self._reader(index)
-        self._compare(reader.header, replace(self.header, frames=1), index)  # the file may have been replaced since
+        reader = self._checked(index)
         target = np.empty((self.header.height, self.header.width), self.header.dtype)
         reader.read_into(0, target)
         return target
 
+    def _checked(self, index: int) -> _Frame:
+        if not 0 <= index < self.header.frames:
+            raise BadInput(f"frame {index} was asked for; there are frames 0 … {self.header.frames - 1}.", path=self.path)
+        reader = self._reader(index)
+        self._compare(reader.header, replace(self.header, frames=1), index)  # the file may have been replaced since
+        return reader
+
     def read_into(self, index: int, target: NDArray[Any]) -> None:
-        """Decode frame `index` into `target`, a C-contiguous (y, x) array of `header.dtype`."""
-        target[:] = self.frame(index)
+        """Decode frame `index` into `target`, a C-contiguous (y, x) array of `header.dtype`, without a further copy."""
+        self._checked(index).read_into(0, target)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         for index in range(self.header.frames):

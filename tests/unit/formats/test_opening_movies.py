@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 import passerelle.formats as formats
+from passerelle.acquisition.metadata import Metadata
 from passerelle.core.errors import BadFile, BadInput, IncompleteFile, NotAllowed, NotFound, PasserelleError, UnsupportedFile
 from passerelle.formats import (
     MOVIE_SUFFIXES,
+    dm,
     load_stack,
+    mrc_fei,
     open_movie,
     read_header,
     read_image,
@@ -60,6 +63,19 @@ def test_every_reader_keeps_the_promises_of_a_movie_reader(tmp_path: Path) -> No
             frames[0][:] = 0  # a frame belongs to the caller
             movie.close()
         movie.close()
+
+
+def test_what_files_say_of_the_exposure_has_names_that_the_session_knows(tmp_path: Path) -> None:
+    write_dm(tmp_path / "a.dm4", STACK, 1.0, tags={"Microscope Info.Voltage": 3e5, "Microscope Info.Cs(mm)": 2.7})
+    frames = [np.ones((3, 2))] * 2
+    write_eer_movie(
+        tmp_path / "a.eer", frames, 8, 10, pixel_size_angstrom=0.7, dose_e_per_angstrom2=40, timestamp="2025-03-14T17:40:48+01:00"
+    )
+    for path in (tmp_path / "a.dm4", tmp_path / "a.eer"):
+        values = read_header(path).values
+        assert values and Metadata.model_validate(values).model_dump(exclude_none=True) == values
+    for table in (mrc_fei._NUMBERS, mrc_fei._TEXTS, dm._TEXTS):
+        assert set(table) <= set(Metadata.model_fields) or set(table.values()) <= set(Metadata.model_fields)
 
 
 def test_parts_of_a_movie_are_loaded_and_others_refused(tmp_path: Path) -> None:
