@@ -90,7 +90,7 @@ def commands_page() -> str:
         lines += [f"## passerelle {name}", "", (command.help or "").strip(), "", "| argument or option | meaning |", "|---|---|"]
         for parameter in command.params:
             shown = ", ".join(f"`{option}`" for option in parameter.opts) if parameter.param_type_name == "option" else ""
-            label = shown or f"`{parameter.human_readable_name.upper()}`"
+            label = shown or f"`{str(parameter.name).upper()}`"
             lines.append(f"| {label} | {getattr(parameter, 'help', '') or ''} |")
         lines.append("")
     return "\n".join(lines)
