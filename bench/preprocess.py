@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from passerelle.imaging.motion import MotionOptions, estimate_motion
 
 from bench.measure import Cost, arguments, median, run_command, run_function, write_figures
 from bench.relion import read_motion, run_relion
@@ -25,6 +24,7 @@ from passerelle.imaging.correct import correct_movie
 from passerelle.imaging.ctf_fit import CtfOptions, fit_ctf
 from passerelle.imaging.ctf_model import Optics, ctf_2d
 from passerelle.imaging.field import MotionField
+from passerelle.imaging.motion import MotionOptions, estimate_motion
 from passerelle.simulation.drift import random_field
 from passerelle.simulation.electrons import EFFICIENCY_ONE, deal
 from passerelle.simulation.krios import krios_micrograph

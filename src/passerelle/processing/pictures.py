@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from passerelle.imaging.field import MotionField
 
@@ -25,6 +26,13 @@ def shrink(image: NDArray[np.float32], longest_px: int) -> NDArray[np.float32]:
     scale = longest_px / max(image.shape)
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX), dtype=np.float32)
+
+
+def low_pass(image: NDArray[np.float32], finest_px: float) -> NDArray[np.float32]:
+    """Return `image` (y, x) without detail finer than `finest_px` pixels: a Gaussian that is down to exp(-1/2) there."""
+    if finest_px <= 2:
+        return image
+    return gaussian_filter(image, finest_px / (2 * np.pi), truncate=3, mode="nearest")
 
 
 def to_grey(image: NDArray[Any], low_percent: float = 0.3, high_percent: float = 99.7) -> NDArray[np.uint8]:
@@ -77,9 +85,15 @@ def drift_plot(field: MotionField, pixel_size_angstrom: float) -> str:
     return "\n".join(lines)
 
 
+def local_tracks(field: MotionField, places_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the local motion about the drift, (n, t, 2) as (dy, dx) in pixels, at n places (y, x)."""
+    y, x = places_px[:, 0], places_px[:, 1]
+    at = np.array([np.column_stack(field.at(t, y, x)) for t in range(field.frames)])
+    return (at - field.global_px[:, None]).transpose(1, 0, 2)
+
+
 def _local_track(field: MotionField, fraction_y: float, fraction_x: float) -> str:
-    y, x = fraction_y * (field.height - 1), fraction_x * (field.width - 1)
-    places = np.array([[float(value) for value in field.at(t, y, x)] for t in range(field.frames)]) - field.global_px
+    places = local_tracks(field, np.array([[fraction_y * (field.height - 1), fraction_x * (field.width - 1)]]))[0]
     scale = _ARROW_GAIN * _PLOT_PX / max(field.height, field.width)
     xy = np.column_stack([fraction_x * _PLOT_PX + places[:, 1] * scale, (1 - fraction_y) * _PLOT_PX - places[:, 0] * scale])
     return f'<path d="{_path(xy)}" stroke="#8b949e" stroke-width="1.2"/>'

@@ -68,6 +68,9 @@ class CtfRecipe(Section):
 
 
 class PictureRecipe(Section):
+    low_pass_angstrom: float = Field(
+        default=8.0, ge=0, description="Pictures show no detail finer than this, Å; 0: all. Micrographs stay as they are."
+    )
     thumbnail_px: int = Field(default=512, ge=64, le=2048, description="Longest side of thumbnails.")
     zoom_px: int = Field(default=2048, ge=512, le=8192, description="Longest side of the zoomable micrograph.")
 

@@ -25,7 +25,7 @@ from passerelle.imaging.ice import ice_ring_score
 from passerelle.imaging.motion import MotionOptions, estimate_motion
 from passerelle.imaging.motion_numbers import summarise_motion
 from passerelle.imaging.spectrum import measure_spectrum
-from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, shrink, to_grey
+from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, local_tracks, low_pass, shrink, to_grey
 from passerelle.processing.workspace import Workspace
 
 
@@ -202,6 +202,7 @@ def _motion(work: Workspace) -> Result:
     if lost:
         result.warnings.append(f"The drift of {lost} of {motion.frames} frames could not be measured and is their neighbours'.")
     result.outputs["motion"] = work.records.write("motion.npz", stream.getvalue())
+    local = local_tracks(motion, estimate.patch_centres_px)
     curves = {
         "drift": {
             "frame": list(range(1, motion.frames + 1)),
@@ -213,8 +214,8 @@ def _motion(work: Workspace) -> Result:
             "width": motion.width,
             "y": _rounded(estimate.patch_centres_px[:, 0]),
             "x": _rounded(estimate.patch_centres_px[:, 1]),
-            "dy_px": [_rounded(track[:, 0]) for track in estimate.patch_shifts_px],
-            "dx_px": [_rounded(track[:, 1]) for track in estimate.patch_shifts_px],
+            "dy_px": [_rounded(track[:, 0]) for track in local],
+            "dx_px": [_rounded(track[:, 1]) for track in local],
         },
     }
     result.outputs["motion_curves"] = work.records.write("motion.json", json.dumps(curves).encode())
@@ -341,8 +342,9 @@ def _pictures_depends(work: Workspace) -> dict[str, Any]:
 def _pictures(work: Workspace) -> Result:
     recipe = work.task.recipe.pictures
     shown = work.image("micrograph_weighted" if "micrograph_weighted" in work.done["sums"].outputs else "micrograph")
-    zoom = to_grey(shrink(shown, recipe.zoom_px))
-    small = to_grey(shrink(shown, recipe.thumbnail_px))
+    smooth = low_pass(shown, recipe.low_pass_angstrom / work.pixel_size_angstrom)
+    zoom = to_grey(shrink(smooth, recipe.zoom_px))
+    small = to_grey(shrink(smooth, recipe.thumbnail_px))
     write = work.records.write
     return Result(
         outputs={

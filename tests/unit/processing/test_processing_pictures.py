@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from passerelle.imaging.field import MotionField
-from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, shrink, to_grey
+from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, local_tracks, low_pass, shrink, to_grey
 
 
 def test_row_0_is_the_bottom_of_the_picture():
@@ -54,3 +54,22 @@ def test_the_drift_plot_is_well_formed_and_holds_a_track_for_the_whole_and_25_pl
 def test_a_specimen_that_stands_still_has_a_drift_plot_too():
     field = MotionField(np.zeros((1, 2)), np.zeros((2, 1, 2, 2), np.float32), 10, 10)
     assert "nan" not in drift_plot(field, 1.0)
+
+
+def test_local_tracks_are_what_is_left_beside_the_drift():
+    local = np.zeros((2, 3, 2, 2), np.float32)
+    local[0, :, 1, :] = np.array([1, 0, -1])[:, None]
+    field = MotionField(np.full((3, 2), 7.0), local, 101, 101)
+    tracks = local_tracks(field, np.array([[0.0, 50.0], [100.0, 50.0]]))
+    assert tracks.shape == (2, 3, 2)
+    assert tracks[0] == pytest.approx(0)
+    assert tracks[1, :, 0] == pytest.approx([1, 0, -1])
+
+
+def test_the_low_pass_takes_noise_and_leaves_what_is_large():
+    rng = np.random.default_rng(3)
+    large = np.kron(rng.normal(0, 1, (8, 8)), np.ones((32, 32))).astype(np.float32)
+    noise = rng.normal(0, 1, large.shape).astype(np.float32)
+    assert low_pass(noise, 12).std() < 0.25
+    assert np.corrcoef(low_pass(large, 12).ravel(), large.ravel())[0, 1] > 0.97
+    assert low_pass(noise, 0) is noise
