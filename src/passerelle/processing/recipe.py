@@ -78,10 +78,10 @@ class PictureRecipe(Section):
 class Threshold(Section):
     """Outside of [warn_min, warn_max] a micrograph is marked; outside of [reject_min, reject_max] it is rejected."""
 
-    warn_min: float | None = None
-    warn_max: float | None = None
-    reject_min: float | None = None
-    reject_max: float | None = None
+    warn_min: float | None = Field(default=None, description="Marked below this.")
+    warn_max: float | None = Field(default=None, description="Marked above this.")
+    reject_min: float | None = Field(default=None, description="Rejected below this.")
+    reject_max: float | None = Field(default=None, description="Rejected above this.")
 
 
 class Recipe(Section):
