@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import starfile
 import tifffile
 from ncempy.io import dm
 
+from passerelle.core.errors import NotFound, StorageError
 from passerelle.formats import (
     EerOptions,
     MicrographRow,
@@ -36,6 +35,7 @@ from passerelle.formats import (
 )
 from passerelle.formats.eer_codec import deposit
 from passerelle.formats.eer_write import encode_events
+from passerelle.simulation.krios import CAMERAS, cache_folder, krios_micrograph
 
 RANDOM = np.random.default_rng(5)
 COUNTS = RANDOM.poisson(1.2, (4, 60, 84)).astype(np.uint8)
@@ -65,40 +65,26 @@ def test_we_read_what_mrcfile_writes(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(load_stack(ours), COUNTS.astype(kind))
 
 
-REAL = ("epu2.9_example.mrc", "fei-extended.mrc")
-
-
-def real_micrographs() -> list[Path]:
-    """The two Krios micrographs of mrcfile's own tests, where its source archive lies in the cache of the demo."""
-    places = [Path.home() / ".cache" / "passerelle", Path("/tmp")]
-    archives = [path for place in places if place.is_dir() for path in place.glob("**/mrcfile-1.5.4.tar.gz")]
-    return archives[:1]
-
-
-def test_real_epu_files_say_what_mrcfile_reads_in_them(tmp_path: Path) -> None:
-    archives = real_micrographs()
-    if not archives:
-        pytest.skip("no real data: the source archive of mrcfile 1.5.4 is not in the cache (the demo downloads it)")
-    with tarfile.open(archives[0]) as archive:
-        members = [member for member in archive.getmembers() if Path(member.name).name.removesuffix(".gz") in REAL]
-        for member in members:
-            content = archive.extractfile(member).read()  # type: ignore[union-attr]
-            (tmp_path / Path(member.name).name.removesuffix(".gz")).write_bytes(
-                gzip.decompress(content) if member.name.endswith(".gz") else content
-            )
-    assert members
-    for path in tmp_path.glob("*.mrc"):
-        values = read_header(path).values or {}
-        with mrcfile.open(path, permissive=True) as theirs:
-            record = theirs.indexed_extended_header[0]
-            assert values["voltage_kv"] == record["HT"] / 1000
-            assert values["dose_e_per_angstrom2"] == pytest.approx(record["Dose"] * 1e-20)
-            assert values["pixel_size_angstrom"] == pytest.approx(record["Pixel size X"] * 1e10)
-            assert values["applied_defocus_angstrom"] == pytest.approx(-record["Applied defocus"] * 1e10)
-            assert values["exposure_seconds"] == record["Integration time"]
-            assert values["camera"] == record["Camera name"].decode()
-            assert values["magnification"] == record["Magnification"]
-            np.testing.assert_array_equal(read_image(path), theirs.data.astype(np.float32).reshape(read_image(path).shape))
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_real_epu_files_say_what_mrcfile_reads_in_them(camera: str) -> None:
+    """EPU 1.2 with a K2 (FEI1) and EPU 2.9 with a Falcon (FEI2)."""
+    try:
+        krios_micrograph(camera)
+    except (NotFound, StorageError) as error:
+        pytest.skip(f"no real data: {error}")
+    path = cache_folder() / f"krios-{camera}.mrc"
+    header = read_header(path)
+    values = header.values or {}
+    with mrcfile.open(path, permissive=True) as theirs:
+        record = theirs.indexed_extended_header[0]
+        assert values["voltage_kv"] == record["HT"] / 1000
+        assert values["dose_e_per_angstrom2"] == pytest.approx(record["Dose"] * 1e-20)
+        assert header.pixel_size_angstrom == pytest.approx(record["Pixel size X"] * 1e10)
+        assert values["applied_defocus_angstrom"] == pytest.approx(-record["Applied defocus"] * 1e10)
+        assert values["exposure_seconds"] == record["Integration time"]
+        assert values["camera"] == record["Camera name"].decode()
+        assert values["magnification"] == record["Magnification"]
+        np.testing.assert_array_equal(read_image(path), np.squeeze(theirs.data).astype(np.float32))
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int8", "uint16", "int16", "float32"])
