@@ -20,9 +20,10 @@ from passerelle.imaging.dose import DoseFactors, dose_weights, factorise
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import native, require_frames, require_shape
 from passerelle.imaging.interpolation import STEPS, kernel_table, mean_response
-from passerelle.imaging.kernels_shift import TILE_COLUMNS, TILE_ROWS, shift_and_accumulate
+from passerelle.imaging.kernels_shift import shift_and_accumulate
 
 _CURVE_POINTS = 512
+_TILE_ERROR_PX, _LEAST_TILE = 0.1, 8
 _LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide by
 
 
@@ -114,7 +115,8 @@ def _accumulate(
         if unusable.any():
             bad = unusable if bad is None else bad | unusable
     repairs = plan_repairs(bad, (height, width))
-    whole, fraction = _tile_shifts(field)
+    tile = _tile_size(field)
+    whole, fraction = _tile_shifts(field, tile)
     padded = fft.fast_shape((height, width))
     sums = np.zeros((factors.shape[1], *padded), np.float32)
 
@@ -131,6 +133,7 @@ def _accumulate(
             kernel_table(),
             factors,
             sums,
+            tile,
             first,
             last,
         )
@@ -142,10 +145,24 @@ def _accumulate(
     return list(sums), histogram.astype(np.float64)
 
 
-def _tile_shifts(field: MotionField) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _tile_size(field: MotionField) -> tuple[int, int]:
+    """Choose tiles (rows, columns) so small that the motion in one is constant within 0.1 px, and no larger than the cache likes."""
+    gy, gx = field.local_px.shape[2:]
+    sizes: list[int] = []
+    for axis, points, length, largest in ((2, gy, field.height, 16), (3, gx, field.width, 256)):
+        steps = np.abs(np.diff(field.local_px, axis=axis))
+        slope = float(np.nan_to_num(steps).max(initial=0.0)) * (points - 1) / max(length - 1, 1)
+        size = largest
+        while size > _LEAST_TILE and slope * size / 2 > _TILE_ERROR_PX:
+            size //= 2
+        sizes.append(size)
+    return sizes[0], sizes[1]
+
+
+def _tile_shifts(field: MotionField, tile: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return whole pixels and steps of the kernel table, each (2, t, tiles y, tiles x), at the middle of each tile."""
-    y = np.minimum(np.arange(0, field.height, TILE_ROWS) + (TILE_ROWS - 1) / 2, field.height - 1)
-    x = np.minimum(np.arange(0, field.width, TILE_COLUMNS) + (TILE_COLUMNS - 1) / 2, field.width - 1)
+    y = np.minimum(np.arange(0, field.height, tile[0]) + (tile[0] - 1) / 2, field.height - 1)
+    x = np.minimum(np.arange(0, field.width, tile[1]) + (tile[1] - 1) / 2, field.width - 1)
     shifts = np.empty((2, field.frames, len(y), len(x)))
     for t in range(field.frames):
         shifts[0, t], shifts[1, t] = field.at(t, y[:, None], x[None, :])

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from passerelle.imaging.kernels_bin import HUGE
 
-TILE_ROWS, TILE_COLUMNS = 32, 128
 _MATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
@@ -35,6 +34,7 @@ def shift_and_accumulate(
     table: NDArray[np.float32],
     factors: NDArray[np.float32],
     sums: NDArray[np.float32],
+    tile: tuple[int, int],
     first_tile_row: int,
     last_tile_row: int,
 ) -> None:
@@ -45,19 +45,20 @@ def shift_and_accumulate(
     whole and fractional part (in steps of the table) of the shift of each tile. Outside of the frame pixels are mirrored.
     """
     count, height, width = frames.shape
+    tile_rows, tile_columns = tile
     taps = table.shape[1]
     before = taps // 2 - 1
     stand_ins = (defects.shape[1] - 1) // 2
     with_gain = gain.shape[0] > 0
-    loaded = np.empty((TILE_ROWS + taps - 1, TILE_COLUMNS + taps - 1), np.float32)
-    across = np.empty((TILE_ROWS + taps - 1, TILE_COLUMNS), np.float32)
-    line = np.empty(TILE_COLUMNS, np.float32)
+    loaded = np.empty((tile_rows + taps - 1, tile_columns + taps - 1), np.float32)
+    across = np.empty((tile_rows + taps - 1, tile_columns), np.float32)
+    line = np.empty(tile_columns, np.float32)
     for tile_y in range(first_tile_row, last_tile_row):
-        y0 = tile_y * TILE_ROWS
-        rows = min(TILE_ROWS, height - y0)
+        y0 = tile_y * tile_rows
+        rows = min(tile_rows, height - y0)
         for tile_x in range(rows_shift.shape[2]):
-            x0 = tile_x * TILE_COLUMNS
-            columns = min(TILE_COLUMNS, width - x0)
+            x0 = tile_x * tile_columns
+            columns = min(tile_columns, width - x0)
             for t in range(count):
                 top = y0 + rows_shift[t, tile_y, tile_x] - before
                 left = x0 + columns_shift[t, tile_y, tile_x] - before

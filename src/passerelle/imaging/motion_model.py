@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
+from passerelle.imaging.kernels_solve import inverse_of_positive
+
 _LEAST_VARIANCE_PX2 = 1e-6
 _LEARNING_ROUNDS = 4
 _GRID = 17  # control points a side of the field that is handed out
@@ -119,7 +121,7 @@ def solve_step(
         held = 1e-6 * np.eye(both.shape[0]) + np.einsum("su,kl,cd->skculd", np.diag(1 / variances), walk, np.eye(2)).reshape(
             both.shape
         )
-        covariance = np.linalg.inv(both + held)
+        covariance = inverse_of_positive(both + held)
         step = (covariance @ (local_pull.reshape(-1) - held @ now.local.reshape(-1))).reshape(s, k, 2)
         after = now.local + step
         walked = np.einsum("skc,kl,slc->s", after, walk, after)
