@@ -317,7 +317,7 @@ def _ctf(work: Workspace) -> Result:
     }
     if options.phase_shift:
         result.values["phase_shift_deg"] = fit.phase_shift_deg
-    ice = ice_ring_score(micrograph, work.pixel_size_angstrom, threads=threads)
+    ice = ice_ring_score(spectrum, work.pixel_size_angstrom)
     if ice is not None:
         result.values["ice_ring_score"] = ice
     result.values["contamination_percent"] = contamination_percent(micrograph, work.pixel_size_angstrom)
