@@ -29,7 +29,7 @@ _BEGIN_RINGS = 1.0  # and must hold for so long to begin
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Values along squared frequency. rings: mean contrast along lines of equal phase, less its mean over one ring;
+    """Values along squared frequency. rings: mean contrast along lines of equal phase, less its mean over one ring, smoothed;
     model: -cos 2 chi; agreement: -1..1; width: of one ring, in cells."""
 
     rings: NDArray[np.float64]
@@ -57,8 +57,9 @@ def profile(
     model = -np.cos(2.0 * ctf_phase(squared, optics, mean_angstrom, phase_shift_deg))
     speed = np.abs(optics.defocus_term * mean_angstrom - 2.0 * optics.aberration_term * squared)  # d chi / dq
     width = np.clip(math.pi / np.maximum(speed * step, 1e-9), 2.0, 0.25 * squared.size)
-    rings = average - _moving_mean(average, total, width)
-    agreement = _agreement(_moving_mean(rings, total, width * _SMOOTH_RINGS), model, total, width * _WINDOW_RINGS)
+    rings = _moving_mean(average - _moving_mean(average, total, width), total, width * _SMOOTH_RINGS)
+    agreement = _agreement(rings, model, total, width * _WINDOW_RINGS)
+    agreement[total == 0] = 0.0
     return Profile(rings, model, agreement, width)
 
 
