@@ -74,7 +74,13 @@ def _stamp(assets: Path) -> str:
 
 def _npm_ci(folder: Path) -> None:
     node, npm = _node()
-    environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    # an institute's own certificate authority is known to the system, not to the one that Node brings
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
+    environment = {
+        **os.environ,
+        "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "NODE_OPTIONS": options,
+    }
     run = subprocess.run(
         [str(node), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
         cwd=folder,
@@ -85,8 +91,8 @@ def _npm_ci(folder: Path) -> None:
     )
     if run.returncode:
         raise RuntimeError(
-            "npm could not fetch the libraries of the live page. They are fetched once, from npm's registry: check the network or "
-            f"npm's configuration (proxy, registry), then install again.\n{run.stdout}{run.stderr}"
+            "npm could not fetch the libraries of the live page. They are fetched once, from npm's registry: check the network "
+            f"or npm's configuration (proxy, registry), then install again.\n{run.stdout}{run.stderr}"
         )
 
 
