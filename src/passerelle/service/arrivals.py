@@ -14,8 +14,9 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from passerelle.acquisition import Metadata, Place, Role
+from passerelle.acquisition.programs import mark
 from passerelle.core.errors import PasserelleError, printable
-from passerelle.core.states import FileState, MovieState
+from passerelle.core.states import FileState, MovieState, SessionState
 from passerelle.gateway import (
     Arrival,
     Bad,
@@ -183,6 +184,8 @@ class Arrivals:
     def _take_files(self, connection: Connection, group: list[FileChange], at: float) -> Admitted:
         session = self._session(connection, group[0])
         touched = files.record(connection, session.id, [_seen(change) for change in group])
+        if session.state is SessionState.CLOSED and any(each.before is None and each.file.role in _MAIN for each in touched):
+            session = sessions.change_state(connection, session.id, SessionState.OPEN, at=at)
         sessions.touch(connection, session.id, last_file_at=max(change.seen_at for change in group))
         from_file = {_key(change): said for change in group if (said := header_says(change)) is not None}
         frames = [c.header.frames for c in group if isinstance(c, Arrival) and c.place.role is Role.MOVIE and c.header]
@@ -200,7 +203,7 @@ class Arrivals:
             instrument=change.instrument,
             root=root,
             name=paths.to_text(change.place.session.name) or change.instrument,
-            program=self.instruments[change.instrument].program.name,
+            program=_program(self.instruments[change.instrument], change),
             recipe=self.instruments[change.instrument].recipe(self._recipe).model_dump(mode="json"),
             thresholds=self._thresholds,
             at=change.seen_at,
@@ -258,6 +261,11 @@ def _groups(changes: Sequence[Change]) -> Iterator[list[Change]]:
 
     for _, group in groupby(changes, key=kind):
         yield list(group)
+
+
+def _program(instrument: Instrument, change: FileChange) -> str:
+    """Return the program of a session; `auto` by the mark of its first file."""
+    return mark(change.path) or "generic" if instrument.program.name == "auto" else instrument.program.name
 
 
 def _key(change: FileChange) -> str:

@@ -38,13 +38,18 @@ class Dispatcher:
         self.executor = executor
         self.watch = watch
         self.guard = guard
-        self.error: PasserelleError | None = None
+        self._error: PasserelleError | None = None
         self._clock = clock
         self._event = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         arrivals.wake = self.wake
         executor.on_ended(self.wake)
+
+    @property
+    def error(self) -> PasserelleError | None:
+        """What ended the loop or the watch from within; None while all is well."""
+        return self._error or (self.watch.error if self.watch is not None else None)
 
     def start(self) -> None:
         """Take up what a former run left, then begin to watch and to work. Returns at once.
@@ -93,7 +98,7 @@ class Dispatcher:
                 self.step()
             except PasserelleError as error:
                 if error.retry is Retry.NEVER:
-                    self.error = error
+                    self._error = error
                     logger.error("dispatcher_ended", error=str(error))
                     return
                 logger.warning("dispatcher_waits", error=str(error), seconds=backoff)

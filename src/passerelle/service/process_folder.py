@@ -138,8 +138,6 @@ def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event)
         while not stop.wait(_POLL_SECONDS):
             if loop.error is not None:
                 raise loop.error
-            if loop.watch is not None and loop.watch.error is not None:
-                raise loop.watch.error
             listing = not _all_looked_at(parts, there)
             progress = _progress(parts, listing, pace)
             told(progress)
