@@ -131,8 +131,10 @@ def _latest_first(session: SessionView) -> float:
 
 def _alerts(status: Status) -> dict[str, object]:
     found = status.alerts(closed=50)
+    sessions = {session.id: session for session in status.sessions()}
     return {
         "alerts": [alert for alert in found if alert.closed_at is None],
         "past": [alert for alert in found if alert.closed_at is not None],
-        "sessions": {session.id: session for session in status.sessions()},
+        "sessions": sessions,
+        "disks": [disk for session in sessions.values() for disk in session.disks],
     }

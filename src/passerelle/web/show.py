@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from passerelle.core.errors import printable
 from passerelle.core.states import MovieState, Verdict
 from passerelle.processing.metrics import BY_NAME, Metric
-from passerelle.service.view import MovieRow
+from passerelle.service.view import Disk, MovieRow
 
 # how the names of values end, and the unit that this means
 _UNITS = {
@@ -77,6 +77,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "–"
     seconds = max(0.0, seconds)
+    if seconds == 0:
+        return "0 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 120:
@@ -88,6 +90,17 @@ def duration(seconds: float | None) -> str:
     if hours < 48:
         return f"{hours} h {minutes % 60:02d} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def place(path: str) -> str:
+    """/srv/gateway/krios1/falcon -> "…/krios1/falcon"."""
+    parts = [part for part in path.split("/") if part]
+    return printable(path if len(parts) < 3 else "…/" + "/".join(parts[-2:]), 32)
+
+
+def one_a_disk(disks: Iterable[Disk]) -> list[Disk]:
+    """Folders on the same disk have the same room: show it once."""
+    return list({(disk.total_bytes, disk.free_bytes): disk for disk in reversed(list(disks))}.values())[::-1]
 
 
 def size(count: int | None) -> str:
@@ -108,7 +121,7 @@ def label(name: str) -> str:
         return _NAMES[name]
     if name in BY_NAME:
         return BY_NAME[name].label
-    for ending in _UNITS:
+    for ending in (*_UNITS, "_at"):
         name = name.removesuffix(ending)
     return name.replace("_", " ").capitalize()
 
@@ -181,6 +194,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "metric": metric,
     "moment": moment,
     "number": number,
+    "one_a_disk": one_a_disk,
+    "place": place,
     "printable": printable,
     "significant": significant,
     "size": size,

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from passerelle.core.errors import Busy, OutOfSpace
 from passerelle.processing.metrics import METRICS
-from passerelle.web import create_app
+from passerelle.service.view import Disk
+from passerelle.web import create_app, show
 from tests.web_demo import DemoStatus
 
 
@@ -192,3 +193,52 @@ def test_the_accepted_micrographs_are_exported_under_the_sessions_name(client: T
 def test_every_metric_is_described_for_the_plots(client: TestClient) -> None:
     table = client.get("/api/metrics").json()
     assert [entry["name"] for entry in table] == [metric.name for metric in METRICS]
+
+
+def test_folders_on_one_disk_are_shown_once() -> None:
+    disks = [Disk(path=path, free_bytes=5, total_bytes=9) for path in ("/results", "/gateway")]
+    assert [disk.path for disk in show.one_a_disk([*disks, Disk(path="/tape", free_bytes=1, total_bytes=9)])] == [
+        "/results",
+        "/tape",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (3.24, "3.2 s"),
+        (80, "80 s"),
+        (600, "10 min"),
+        (7500, "2 h 05 min"),
+        (200_000, "2 d 7 h"),
+        (-5, "0 s"),
+    ],
+)
+def test_durations_read_well(seconds: float | None, words: str) -> None:
+    assert show.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (12345.678, "12\u202f346"),
+        (0.66655133, "0.6666"),
+        (0.00001234, "1.234e−05"),
+        (300.0, "300"),
+        (True, "yes"),
+        (None, "–"),
+        (4096, "4\u202f096"),
+    ],
+)
+def test_values_of_any_size_read_well(value: object, words: str) -> None:
+    assert show.significant(value) == words
+
+
+def test_every_change_that_a_program_may_make_is_documented(client: TestClient) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/how-to/live-page.md").read_text(encoding="utf-8")
+    for path, methods in client.get("/api/openapi.json").json()["paths"].items():
+        if "post" in methods:
+            verb = re.sub(r"\{\w+_id\}", "{id}", path).replace("{choice}", "accept")
+            assert verb in page or verb.rsplit("/", 1)[-1] in page, path

@@ -98,12 +98,12 @@ function drawCurve(host, curves, resolution) {
   const plot = new uPlot({
     width: host.clientWidth, height: host.clientHeight, padding: [8, 20, 0, 0], legend: { show: false },
     cursor: { points: { show: false }, y: false, drag: { x: true, y: false } },
-    scales: { x: { time: false, range: (u, low, high) => (low > curves.spacing_per_angstrom[0] ? [low, high] : [0, Math.min(high, reach)]) }, y: { range: (u, low, high) => [Math.min(-0.1, Math.max(-0.5, low)), Math.max(1, Math.min(1.5, high)) + 0.05] } },
+    scales: { x: { time: false, range: (u, low, high) => (low > curves.spacing_per_angstrom[0] ? [low, high] : [0, Math.min(high, reach)]) }, y: { range: [-0.35, 1.15] } },
     axes: [
       axis({ size: 26, gap: 3, space: 50, values: (u, ticks) => ticks.map((tick) => (tick > 0 ? `${number(1 / tick, 1 / tick < 10 ? 1 : 0)} Å` : "")) }),
       axis({ size: 34, space: 36 }),
     ],
-    series: [{}, ...lines.map(([, , tone], i) => ({ stroke: () => colour(tone), width: i === 1 ? 1.2 : 1.4, points: { show: false } }))],
+    series: [{}, ...lines.map(([, , tone], i) => ({ stroke: () => colour(tone), width: i === 0 ? 1 : 1.3, points: { show: false } }))],
     hooks: {
       draw: [(u) => {
         if (!resolution) return;

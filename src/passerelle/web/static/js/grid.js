@@ -41,7 +41,7 @@ function span() {
 function words(text) { $("map-words").textContent = text; }
 
 function spot(shape, attributes, value, [low, high], label, press) {
-  const node = svg(shape, { ...attributes, class: value === null ? "spot spot-none" : "spot", role: "button", tabindex: "0", "aria-label": label, onclick: press,
+  const node = svg(shape, { ...attributes, class: value === null ? "spot spot-none" : "spot", role: "button", tabindex: value === null ? "-1" : "0", "aria-label": label, onclick: press,
     onkeydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); press(); } },
     onmouseenter: () => words(label), onfocus: () => words(label) });
   if (value !== null) {
@@ -69,6 +69,13 @@ function frame(width, height, items) {
   return [reach("x", width), reach("y", height)];
 }
 
+// The distance to the nearest neighbour, of most: marks as large as can be without covering each other.
+function pitch(items, fallback) {
+  const nearest = items.map((one) => Math.min(...items.map((other) => (other === one ? Infinity : Math.hypot(other.x - one.x, other.y - one.y)))));
+  const middle = median(nearest.filter((distance) => distance > 0 && Number.isFinite(distance)));
+  return middle ? Math.min(middle, 2 * fallback) : fallback;
+}
+
 function drawAtlas(range) {
   const placed = grid.squares.filter((square) => square.x !== null && square.y !== null);
   if (!placed.length) {
@@ -77,7 +84,7 @@ function drawAtlas(range) {
   }
   const [width, height] = frame(grid.width_px, grid.height_px, placed);
   const node = drawing(width, height, grid.picture ? `/sessions/${session}/grid/atlas` : null);
-  const side = width * 0.055;
+  const side = 0.8 * pitch(placed, width * 0.06);
   for (const square of placed) {
     const ids = idsOf(square);
     const mark = spot("rect", { x: square.x - side / 2, y: square.y - side / 2, width: side, height: side, rx: side / 8, "aria-pressed": String(square === chosen), "data-square": square.id },
@@ -101,8 +108,9 @@ function drawSquare(range) {
   }
   const [width, height] = frame(chosen.width_px, chosen.height_px, placed);
   const node = drawing(width, height, chosen.picture ? `/sessions/${session}/grid/squares/${encodeURIComponent(chosen.id)}` : null);
+  const r = 0.4 * pitch(placed, width * 0.05);
   for (const hole of placed) {
-    node.append(spot("circle", { cx: hole.x, cy: hole.y, r: width * 0.02, "data-hole": hole.id }, valueOf(hole.movies), range, say(`Hole ${hole.id}`, hole.movies), () => go(hole)));
+    node.append(spot("circle", { cx: hole.x, cy: hole.y, r, "data-hole": hole.id }, valueOf(hole.movies), range, say(`Hole ${hole.id}`, hole.movies), () => go(hole)));
   }
   $("square").replaceChildren(node);
 }

@@ -2,7 +2,7 @@
 // and says plainly when what is shown is not live any more.
 import { duration } from "./format.js";
 
-const GATHER_MS = 500;
+const GATHER_MS = 600;
 const SILENT_MS = 12000; // the server beats every 4 s
 const HIDDEN_MS = 30000; // browsers allow six connections a server: pages that nobody sees give theirs back
 
@@ -21,6 +21,8 @@ export function connect(label) {
   }
 
   function note(change) {
+    // a growing file changes nothing that a page shows, many times a second
+    if ((change.movie_id ?? null) === null && /^(file|folder|link)/.test(change.kind ?? "")) return;
     if (!gathered) {
       gathered = { movies: new Set(), kinds: new Set(), all: false };
       setTimeout(tell, GATHER_MS);
