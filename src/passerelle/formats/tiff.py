@@ -6,8 +6,9 @@ the Orientation tag says: IMOD, SerialEM, MotionCor2, RELION do the same.
 
 from __future__ import annotations
 
+import operator
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,12 @@ class TiffReader(OpenMovie):
     def _decode(self, index: int, target: NDArray[Any]) -> None:
         page, layout = self._pages[index], self._layout
         stored = np.empty((page.height, layout.row_bytes), np.uint8)
-        rows = page.rows_per_strip
-        for strip, block in enumerate(self._strips(index)):
-            self._decode_strip(page, block, stored[strip * rows : (strip + 1) * rows], index)
+        if page.compression == _NONE and _lie_together(page, stored.nbytes):
+            self._source.read_into(page.offsets[0], stored)
+        else:
+            rows = page.rows_per_strip
+            for strip, block in enumerate(self._strips(index)):
+                self._decode_strip(page, block, stored[strip * rows : (strip + 1) * rows], index)
         pixels = layout.interpret(stored, page.predictor, self._tiff.order)
         if layout.nibble_order:
             unpacked = np.empty(target.shape, np.uint8)
@@ -91,16 +95,17 @@ class TiffReader(OpenMovie):
             pixels = unpacked
         target[:] = pixels[::-1] if self._upside_down else pixels
 
-    def _strips(self, index: int) -> list[memoryview]:
-        """Return the stored bytes of each strip; in one read where they lie together."""
+    def _strips(self, index: int) -> Iterator[memoryview]:
+        """Yield the stored bytes of each strip; in one read where they lie together."""
         page = self._pages[index]
-        strips = list(zip(page.offsets, page.counts, strict=True))
+        strips = zip(page.offsets, page.counts, strict=True)
         begin = min(page.offsets)
-        end = max(offset + count for offset, count in strips)
+        end = max(map(operator.add, page.offsets, page.counts))
         if end - begin <= sum(page.counts) + 65536:
             block = memoryview(self._source.read(begin, end - begin))
-            return [block[offset - begin : offset - begin + count] for offset, count in strips]
-        return [memoryview(self._source.read(offset, count)) for offset, count in strips]
+            yield from (block[offset - begin : offset - begin + count] for offset, count in strips)
+        else:
+            yield from (memoryview(self._source.read(offset, count)) for offset, count in strips)
 
     def _decode_strip(self, page: Page, block: memoryview, rows: NDArray[np.uint8], index: int) -> None:
         if page.compression == _NONE:
@@ -136,6 +141,12 @@ class TiffReader(OpenMovie):
 
     def _short(self, index: int, found: int, expected: int) -> BadFile:
         return BadFile(f"frame {index} is corrupt: a strip holds {found:,} bytes, {expected:,} expected.", path=self.path)
+
+
+def _lie_together(page: Page, expected: int) -> bool:
+    """Say whether the strips follow each other without a gap and hold `expected` bytes."""
+    ends = map(operator.add, page.offsets, page.counts)
+    return sum(page.counts) == expected and all(map(operator.eq, ends, page.offsets[1:]))
 
 
 def _decoder(compression: int) -> Callable[..., Any]:

@@ -6,14 +6,17 @@ such files.
 
 from __future__ import annotations
 
+import operator
 import struct
+import sys
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
 from passerelle.core.errors import BadFile, IncompleteFile, UnsupportedFile
 from passerelle.formats.source import Source
 
-MAX_PAGES = 1 << 16
+MAX_PAGES = 1 << 15  # a second of work; a long EER movie has some thousands
 MAX_SIDE = 1 << 17
 _MAX_ENTRIES = 4096
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -47,8 +50,8 @@ class Page:
     compression: int
     predictor: int
     rows_per_strip: int
-    offsets: tuple[int, ...]
-    counts: tuple[int, ...]
+    offsets: array[int]
+    counts: array[int]
     entries: dict[int, Entry]
 
 
@@ -144,7 +147,7 @@ class TiffFile:
         strips = -(-height // rows)
         offsets = self._integers(entries, STRIP_OFFSETS, strips, index)
         counts = self._integers(entries, STRIP_BYTES, strips, index)
-        ends = max(offset + count for offset, count in zip(offsets, counts, strict=True))
+        ends = max(map(operator.add, offsets, counts))
         if ends > self.source.size:
             raise self._ended(f"the pixels of page {index} lie", ends)
         self._unclaimed -= sum(counts)
@@ -174,7 +177,8 @@ class TiffFile:
         """Return the first value of an integer tag, `default` where it is missing or no integer."""
         return self._integer(page.entries, tag, default)
 
-    def _integers(self, entries: dict[int, Entry], tag: int, count: int, index: int) -> tuple[int, ...]:
+    def _integers(self, entries: dict[int, Entry], tag: int, count: int, index: int) -> array[int]:
+        """Return the values of a strip table; compact, for hostile files have millions of strips."""
         entry = entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS or entry.count < count:
             raise self._bad(f"is corrupt: page {index} does not say where its {count} strips lie.")
@@ -183,7 +187,10 @@ class TiffFile:
         self._budget -= needed
         if self._budget < 0:
             raise self._bad("is corrupt: its pages claim more strips than the file can describe.")
-        return struct.unpack(f"{self.order}{count}{form}", self._read(entry.at, needed))
+        values = array(form, self._read(entry.at, needed))
+        if (self.order == "<") != (sys.byteorder == "little"):
+            values.byteswap()
+        return values
 
     def content(self, page: Page, tag: int, limit: int = 1 << 20) -> bytes | None:
         """Return the bytes of a tag, at most `limit`; None where it is missing or does not lie inside the file."""

@@ -73,6 +73,7 @@ _e #f
 
 
 VALUES = [
+    "no\u00a0break",
     "plain",
     "two words",
     "it's",
@@ -188,3 +189,14 @@ def test_what_relion_could_not_read_is_refused() -> None:
         micrographs_star([OpticsGroup("g", 300, 2.7, 0.1, 1.0)], [MicrographRow("my folder/a.mrc")])
     with pytest.raises(BadInput, match=r"optics group 2; there are 1 … 1"):
         micrographs_star([OpticsGroup("g", 300, 2.7, 0.1, 1.0)], [MicrographRow("a.mrc", 2)])
+
+
+def test_a_table_takes_little_more_memory_than_its_file(tmp_path: Path) -> None:
+    import tracemalloc
+
+    (tmp_path / "a.star").write_bytes(b"data_\nloop_\n_a\n" + b"1\n" * 30_000)
+    tracemalloc.start()
+    block = read_star(tmp_path / "a.star")[""]
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert sum(row == ("1",) for row in block.rows()) == 30_000

@@ -260,3 +260,18 @@ def test_the_pixel_size_is_taken_from_a_resolution_that_can_be_one(
     tifffile.imwrite(tmp_path / "a.tif", counts((4, 4)), resolution=resolution, resolutionunit=unit)
     found = read_header(tmp_path / "a.tif").pixel_size_angstrom
     assert found == (None if expected is None else pytest.approx(expected, rel=1e-5))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tables_of_many_strips_take_little_memory(tmp_path: Path, order: str) -> None:
+    import tracemalloc
+
+    with tifffile.TiffWriter(tmp_path / "a.tif", byteorder=order) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((5_000, 1), "u1"), rowsperstrip=1, compression="lzw", contiguous=False)
+    size = (tmp_path / "a.tif").stat().st_size
+    tracemalloc.start()
+    with open_movie(tmp_path / "a.tif") as movie:
+        assert movie.header.frames == 3 and not movie.frame(2).any()
+    assert tracemalloc.get_traced_memory()[1] < 4 * size
+    tracemalloc.stop()
