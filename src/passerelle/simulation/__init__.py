@@ -1,7 +1,7 @@
 """A microscope that can be trusted: writes sessions as acquisition programs would, with the truth aside."""
 
 from passerelle.simulation.atoms import Atoms, read_atoms
-from passerelle.simulation.drift import random_field, still_field
+from passerelle.simulation.drift import per_frame, random_field, still_field
 from passerelle.simulation.electrons import Events, deal, deal_events, draw_electrons
 from passerelle.simulation.krios import krios_micrograph
 from passerelle.simulation.microscope import Delivered, simulate
@@ -31,6 +31,7 @@ __all__ = [
     "load_truth",
     "particles_of_model",
     "past_files",
+    "per_frame",
     "phantom",
     "random_field",
     "read_atoms",

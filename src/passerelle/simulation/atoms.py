@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile, storage_errors
 
-_MAX_TEXT_BYTES = 1 << 30
+_MAX_TEXT_BYTES = 1 << 28
 _MAX_LINE = 4096
 # electron scattering amplitude at zero angle, Å (Doyle & Turner 1968, Acta Cryst. A24, 390)
 _AMPLITUDE_ANGSTROM = {
@@ -44,7 +44,7 @@ def read_atoms(path: Path) -> Atoms:
     """Read all atoms but hydrogen and water of a model; where there are several MODELs (an assembly), of all.
 
     Raises:
-        BadFile: no atoms, a coordinate that is not a number, or more text than a gibibyte.
+        BadFile: no atoms, a coordinate that is not a number, or more than 256 MiB of text.
     """
     with storage_errors(path):
         packed = path.suffix == ".gz"
@@ -71,7 +71,7 @@ def _lines(stream: io.BufferedIOBase, path: Path) -> Iterator[str]:
     while line := stream.readline(_MAX_LINE):
         total += len(line)
         if total > _MAX_TEXT_BYTES:
-            raise BadFile("unpacks to more than a gibibyte.", path=path)
+            raise BadFile("unpacks to more than 256 MiB of text.", path=path)
         yield line.decode("ascii", "replace")
 
 

@@ -78,7 +78,7 @@ def record(plan: InstrumentPlan, number: int, specimen: Specimen, detector: Dete
     drift = plan.drift_px * rng.uniform(0.3, 1.0)
     steps = plan.steps_per_frame
     if fault == "drift":  # a stage that had not come to rest: far, and blurred within each frame
-        drift, steps = max(4 * plan.drift_px, 60.0), max(steps, 4)
+        drift, steps = max(6 * plan.drift_px, 90.0), max(steps, 4)
     count = plan.frames * plan.eer_raw_per_frame if plan.format == "eer" else plan.frames
     field = random_field(
         count, height, width, global_px=drift, local_px=plan.local_motion_px, seed=seeds[3], steps_per_frame=steps

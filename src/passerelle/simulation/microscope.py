@@ -168,7 +168,7 @@ class _Instrument:
 
     def _tell(self, delivered: list[Delivered]) -> None:
         for one in delivered:
-            logger.info("movie_simulated", instrument=one.instrument, movie=one.movie, fault=one.fault or None)
+            logger.debug("movie_simulated", instrument=one.instrument, movie=one.movie, fault=one.fault or None)
             if self._told is not None:
                 self._told(one)
 

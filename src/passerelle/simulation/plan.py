@@ -133,6 +133,7 @@ def demo_plan(
         movies_per_hour=movies_per_hour,
         arrival="append",
         pixel_size_angstrom=0.6666,
+        bad_every=5,
         seed=11,
     )
     k2 = InstrumentPlan(
@@ -147,6 +148,8 @@ def demo_plan(
         bulk_movies=2,
         pixel_size_angstrom=0.8538,
         exposure_seconds=8.0,
+        bad_every=5,
+        faults=("empty", "drift", "ice", "astigmatism"),
         seed=12,
     )
     return Plan(instruments=(falcon, k2))
