@@ -74,7 +74,7 @@ class Tracker:
         self._clock_set_at = float("-inf")
         for file in known:
             parent, _, name = str(file.path).rpartition("/")
-            handed_on = file.handed_on and file.state in {FileState.WHOLE, FileState.GONE}
+            handed_on = file.state is FileState.WHOLE or (file.handed_on and file.state is FileState.GONE)
             record = Settled(file.size, file.mtime_ns, file.inode, file.generation, file.state, handed_on)
             self._settled.setdefault(parent, {})[name] = record
 
@@ -294,6 +294,7 @@ class Tracker:
         if before is not None:
             if before.state is FileState.GONE and before.handed_on and self._is_back(before, seen):
                 before.state, before.inode = FileState.WHOLE, seen.inode
+                before.settled_at, before.written = now.mono, False
                 pending = Pending(place, seen, before.generation, now.utc, now.mono, now.mono, now.mono)
                 self._changes.append(Returned(**self._told(path, pending, before.generation)))
                 return
@@ -379,7 +380,7 @@ class Tracker:
             and not before.written
             and before.settled_at is not None
             and since is not None
-            and before.settled_at >= since
+            and before.settled_at > since  # at the very instant, it may have been written by an event that was lost
             and before.size == pending.seen.size
             and before.inode == pending.seen.inode
         )
