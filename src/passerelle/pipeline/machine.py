@@ -233,8 +233,7 @@ def _requeue(work: Work, event: Requeued, policy: Policy) -> Answer:
 
 def _try_again(work: Work, at: float, words: str, advice: str, retry: MayRetry, policy: Policy) -> Answer:
     if retry is MayRetry.NEVER or work.attempts >= policy.max_attempts:
-        tries = f" It was tried {work.attempts} times." if work.attempts > 1 else ""
-        told = f"{words}{tries}"
+        told = f"{words.rstrip('.')}. It was tried {work.attempts} times." if work.attempts > 1 else words
         return replace(_ended(work), phase=Phase.FAILED, error=told, advice=advice), (SetAside(told, advice),)
     wait = 0.0 if retry is MayRetry.NOW and work.attempts == 1 else policy.wait_seconds(work.attempts)
     again = replace(_ended(work), phase=Phase.QUEUED, not_before=at + wait if wait else None, error=words, advice=advice)

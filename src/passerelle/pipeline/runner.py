@@ -182,7 +182,8 @@ class Runner:
 
     def _fill(self, now: float) -> int:
         started = 0
-        refused: list[int] = []
+        # a piece of work that was queued anew while it runs waits for the old run to end: both would write to one place
+        refused = [work.key for work in self._live.values()]
         while len(self._live) < self.executor.capacity:
             work = self.ledger.startable(now=now, newest=self.turns.newest, but_not=refused)
             if work is None:

@@ -36,6 +36,7 @@ def default_config_text(*, instrument: str = "krios", folder: str = "gateway/kri
         lines += [f"[processing.{name}]", *_fields(_model(field)), ""]
     lines += [f"# {Settings.model_fields['thresholds'].description}"]
     lines += ["# warn_min, warn_max: outside, a micrograph is marked; reject_min, reject_max: outside, it is rejected."]
+    lines += ["# A limit that is not set here keeps its default; inf or -inf switches it off."]
     for name, threshold in default_thresholds().items():
         metric = BY_NAME[name]
         unit = f", {metric.unit}" if metric.unit else ""

@@ -85,7 +85,7 @@ class MovieLedger:
             outcome = MovieOutcome.model_validate(content)
         except ValidationError as error:
             words = f"Its worker answered with something that is no result: {error.error_count()} faults."
-            return Result(content, Failed(at, str(work.token), words))
+            return Result({}, Failed(at, str(work.token), words))
         if outcome.error is None:
             return Result(content)
         words, retry = outcome.error.message, MayRetry(outcome.error.retry)
@@ -125,7 +125,7 @@ class MovieLedger:
                 values |= {"started_at": at, "inputs": inputs}
             if after.phase in {Phase.DONE, Phase.FAILED}:
                 values["finished_at"] = at
-            if result is not None:
+            if result is not None and result.content:
                 session = sessions.get(connection, movie.session_id)
                 values |= _left(result.content, session, done=after.phase is Phase.DONE)
                 story |= {name: values[name] for name in ("verdict", "fingerprint") if values.get(name)}

@@ -189,7 +189,11 @@ class Settings(Section):
         for name in value:
             if name not in BY_NAME:
                 raise ValueError(f"no metric is called {name!r}")
-        return default_thresholds() | value
+        defaults = default_thresholds()
+        return defaults | {
+            name: defaults[name].model_copy(update=each.model_dump(exclude_unset=True)) if name in defaults else each
+            for name, each in value.items()
+        }
 
     @property
     def results(self) -> Path:

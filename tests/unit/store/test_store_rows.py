@@ -212,7 +212,7 @@ def test_a_damaged_database_is_refused_at_the_start(tmp_path: Path) -> None:
     middle = len(content) // 2
     content[middle : middle + 8192] = b"\x5a" * 8192
     path.write_bytes(content)
-    with pytest.raises(StorageError, match="damaged|malformed"):
+    with pytest.raises(StorageError, match=r"damaged|malformed"):
         connect(f"sqlite:///{path}")
 
 
