@@ -23,7 +23,7 @@ from passerelle.imaging.interpolation import STEPS, kernel_table, mean_response
 from passerelle.imaging.kernels_shift import shift_and_accumulate
 
 _CURVE_POINTS = 512
-_TILE_ERROR_PX, _LEAST_TILE = 0.1, 8
+_TILE_ERROR_PX = 0.1
 _LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide by
 
 
@@ -106,7 +106,7 @@ def _accumulate(
     field: MotionField,
     factors: NDArray[np.float32],
     threads: int,
-) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     _count, height, width = frames.shape
     bad = defects
     if gain is not None:
@@ -142,18 +142,17 @@ def _accumulate(
     pairs = fraction[0].astype(np.intp) * (STEPS + 1) + fraction[1]
     used = np.any(factors != 0, axis=1)
     histogram = np.bincount(pairs[used].ravel(), minlength=(STEPS + 1) ** 2).reshape(STEPS + 1, STEPS + 1)
-    return list(sums), histogram.astype(np.float64)
+    return sums, histogram.astype(np.float64)
 
 
 def _tile_size(field: MotionField) -> tuple[int, int]:
-    """Choose tiles (rows, columns) so small that the motion in one is constant within 0.1 px, and no larger than the cache likes."""
-    gy, gx = field.local_px.shape[2:]
+    """Choose tiles (rows, columns), that hold the motion constant within 0.1 px nearly everywhere."""
     sizes: list[int] = []
-    for axis, points, length, largest in ((2, gy, field.height, 16), (3, gx, field.width, 256)):
-        steps = np.abs(np.diff(field.local_px, axis=axis))
-        slope = float(np.nan_to_num(steps).max(initial=0.0)) * (points - 1) / max(length - 1, 1)
+    for axis, length, largest, least in ((2, field.height, 16, 8), (3, field.width, 256, 32)):
+        steps = np.nan_to_num(np.abs(np.diff(field.local_px, axis=axis))).max(axis=0)
+        slope = float(np.percentile(steps, 95)) * (field.local_px.shape[axis] - 1) / max(length - 1, 1) if steps.size else 0.0
         size = largest
-        while size > _LEAST_TILE and slope * size / 2 > _TILE_ERROR_PX:
+        while size > least and slope * size / 2 > _TILE_ERROR_PX:
             size //= 2
         sizes.append(size)
     return sizes[0], sizes[1]
@@ -173,45 +172,51 @@ def _tile_shifts(field: MotionField, tile: tuple[int, int]) -> tuple[NDArray[np.
 
 
 def _finish(
-    sums: list[NDArray[np.float32]],
+    sums: NDArray[np.float32],
     histogram: NDArray[np.float64],
     shape: tuple[int, int],
     factors: DoseFactors | None,
     half_sums: bool,
     threads: int,
 ) -> Sums:
-    padded = (sums[0].shape[0], sums[0].shape[1])
-    restore = _restoration(histogram, padded)
+    padded = (sums.shape[1], sums.shape[2])
 
-    def transform(index: int) -> NDArray[np.complex64]:
-        picture = sums[index]
-        sums[index] = np.zeros((0, 0), np.float32)  # its memory is wanted for the spectra
-        _pad(picture, shape)
-        return fft.rfft2(picture, threads)
+    def transform_last() -> NDArray[np.complex64]:
+        """Transform the last sum and give its memory back: it is wanted for the spectra."""
+        _pad(sums[-1], shape)
+        spectrum = fft.rfft2(sums[-1], threads)
+        sums.resize((len(sums) - 1, *padded), refcheck=False)
+        return spectrum
 
     def picture(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
         return np.ascontiguousarray(fft.irfft2(spectrum, padded, threads)[: shape[0], : shape[1]])
 
-    halves = [transform(i) * restore for i in range(2 if half_sums else 1)]
-    total = halves[0] + halves[1] if half_sums else halves[0]
-    weighted = None
-    if factors is not None:
-        radius = _radius_index(padded)
-        spectrum = total * factors.mean_curve[radius]
-        for r in range(factors.curves.shape[0]):
-            part = transform(len(halves) + r)
-            part *= restore
-            part *= factors.curves[r][radius]
-            spectrum += part
-        del radius
-        weighted = picture(spectrum)
-        del spectrum
-    del restore
+    radius = _radius_index(padded) if factors is not None else None
+    weighted_spectrum: NDArray[np.complex64] | None = None
+    if factors is not None and radius is not None:
+        for curve in factors.curves[::-1]:
+            part = transform_last()
+            part *= curve[radius]
+            weighted_spectrum = part if weighted_spectrum is None else np.add(weighted_spectrum, part, out=weighted_spectrum)
+    restore = _restoration(histogram, padded)
+    parts: list[NDArray[np.complex64]] = []
+    while len(sums):
+        part = transform_last()
+        part *= restore
+        parts.append(part)
+    weighted: NDArray[np.float32] | None = None
+    if factors is not None and radius is not None:
+        if weighted_spectrum is None:
+            weighted_spectrum = np.zeros_like(parts[0])
+        weighted_spectrum *= restore
+        for part in parts:
+            weighted_spectrum += part * factors.mean_curve[radius]
+        weighted = picture(weighted_spectrum)
+    del restore, radius, weighted_spectrum
+    even = picture(parts.pop())
     if not half_sums:
-        return Sums(picture(total), weighted)
-    del total
-    odd = picture(halves.pop())
-    even = picture(halves.pop())
+        return Sums(even, weighted)
+    odd = picture(parts.pop())
     return Sums(even + odd, weighted, even, odd)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def inverse_of_positive(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the inverse of a symmetric positive definite matrix (n, n) by Cholesky; directions that are not positive get zero."""
+    """Return the inverse of a symmetric positive matrix (n, n) by Cholesky; directions that are not positive get zero."""
     n = matrix.shape[0]
     lower = np.zeros((n, n))
     for i in range(n):
