@@ -21,11 +21,11 @@ from passerelle.testing.crash_service import QUICK
 class Bench:
     """A service on the bench: told of files, stepped by hand, at a time that the test sets."""
 
-    def __init__(self, root: Path, **instrument: Any) -> None:
+    def __init__(self, root: Path, *, database: str | None = None, **instrument: Any) -> None:
         self.folder = root / "gateway"
         self.folder.mkdir()
         own = InstrumentSettings(folder=self.folder, **({"program": "epu", "voltage_kv": 300.0} | instrument))
-        settings = Settings(state=StateSettings(folder=root / "state"), instruments={"krios": own})
+        settings = Settings(state=StateSettings(folder=root / "state", database=database), instruments={"krios": own})
         self.now = 1000.0
         self.parts: Parts = assemble(settings)
         self.database = self.parts.database

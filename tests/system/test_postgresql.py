@@ -1,0 +1,209 @@
+"""The state in a real PostgreSQL server: same schema, same rows, same pipeline as in SQLite."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from passerelle.core.errors import Busy, StorageError
+from passerelle.core.states import MovieState
+from passerelle.service.wiring import assemble
+from passerelle.store import Database, connect, events, files, movies, sessions
+from passerelle.store.tables import metadata
+from passerelle.testing.bench import SESSION, Bench
+
+PROGRAMS = next((path for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+USER = "postgres"
+
+
+class Server:
+    """A PostgreSQL server of this test run alone, on a free port of 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        assert PROGRAMS is not None
+        self.folder, self.programs = folder, PROGRAMS
+        for parent in [folder, *folder.parents]:
+            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)  # the server's account must be able to reach its folder
+        shutil.chown(folder, USER)
+        self._run("initdb", "-D", str(folder / "data"), "-U", "gw", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        account = pwd.getpwnam(USER)
+        subprocess.run(
+            [str(self.programs / program), *arguments],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+            timeout=120,
+        )
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "fast", "-w", "stop")
+
+    def database(self, name: str) -> str:
+        with sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+        return f"postgresql://gw@127.0.0.1:{self.port}/{name}"
+
+    def url(self, name: str) -> str:
+        return f"postgresql+psycopg://gw@127.0.0.1:{self.port}/{name}"
+
+
+def missing() -> str:
+    if PROGRAMS is None:
+        return "PostgreSQL's server is not installed"
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        return f"there is no account {USER}"
+    return "" if os.getuid() == 0 else "a PostgreSQL server is started as another account, which needs root"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if reason := missing():
+        if os.environ.get("PASSERELLE_REQUIRE_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    made = Server(tmp_path_factory.mktemp("postgresql"))
+    yield made
+    made.stop()
+
+
+_numbers = iter(range(1000))
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.database(f"passerelle{next(_numbers)}")
+
+
+@pytest.fixture
+def bench(url: str, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path, database=url, program="generic")
+    yield made
+    made.parts.close()
+
+
+def test_the_sum_of_the_migrations_is_the_tables(url: str) -> None:
+    database = connect(url)
+    with database.read() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+    database.close()
+    assert differences == []
+
+
+def test_movies_go_from_file_to_result(bench: Bench) -> None:
+    bench.take(*(bench.whole(f"{SESSION}/movie_{n}.mrc", f"{n}".encode()) for n in range(20)))
+    bench.work()
+    assert {movie.state for movie in bench.movies()} == {MovieState.DONE}
+    (view,) = bench.parts.status.sessions()
+    assert view.counters.done == 20
+    assert bench.kinds().count("movie_done") == 20
+
+
+@pytest.mark.parametrize("name", ["a b", "ü µ", "line\nbreak", os.fsdecode(b"\xff\xfe"), "%41", "x" * 200])
+def test_hostile_names_are_kept(name: str, bench: Bench) -> None:
+    bench.take(bench.whole(f"s/{name}.mrc"))
+    bench.work()
+    assert bench.movie().state is MovieState.DONE
+    (known,) = bench.arrivals.known("krios")
+    assert str(known.path) == f"s/{name}.mrc"
+
+
+def test_what_no_column_holds_is_kept_readable(url: str) -> None:
+    database = connect(url)
+    with database.write() as connection:
+        session = sessions.create(connection, instrument="k", root="r", name="n", program="p", recipe={}, thresholds={}, at=1.0)
+        movies.find_or_create(connection, session.id, {"a": "a"}, at=1.0)
+        movie = movies.by_key(connection, session.id, ["a"])["a"]
+        values = {"error": "NUL \x00 and \udcff", "metrics": {"x": float("nan")}, "grid_square": "q" * 300}
+        movies.change_all(connection, [(movie, values)])
+        found = movies.get(connection, movie.id)
+    database.close()
+    assert found.error == "NUL \\x00 and \\udcff"
+    assert found.grid_square == "q" * 100
+
+
+def test_writers_come_one_after_the_other_and_one_that_waits_too_long_is_told(url: str) -> None:
+    database, other = connect(url), Database(url, busy_seconds=0.3)
+    with database.write() as connection:
+        events.add(connection, "first", at=1.0)
+        with pytest.raises(Busy), other.write() as second:
+            events.add(second, "second", at=2.0)
+        with other.read() as reading:
+            assert events.last_id(reading) == 0
+    with other.read() as reading:
+        assert [event.kind for event in events.after(reading, 0)] == ["first"]
+    database.close()
+    other.close()
+
+
+def test_a_burst_is_recorded_in_batches(url: str) -> None:
+    from passerelle.core.states import FileState
+
+    database = connect(url)
+    with database.write() as connection:
+        session = sessions.create(connection, instrument="k", root="r", name="n", program="p", recipe={}, thresholds={}, at=1.0)
+    seen = [
+        files.Seen(
+            path=f"r/{n}",
+            role="movie",
+            movie_key=str(n),
+            frame=None,
+            state=FileState.WHOLE,
+            size=1,
+            mtime_ns=2**62,
+            inode=-1,
+            generation=0,
+            at=1.0,
+            whole_at=1.0,
+        )
+        for n in range(3000)
+    ]
+    began = time.monotonic()
+    with database.write() as connection:
+        assert len(files.record(connection, session.id, seen)) == 3000
+    assert time.monotonic() - began < 20
+    database.close()
+
+
+def test_work_goes_on_when_the_server_comes_back(server: Server, bench: Bench) -> None:
+    bench.take(bench.whole(f"{SESSION}/movie.mrc"))
+    server.stop()
+    with pytest.raises((Busy, StorageError)):
+        bench.runner.step(bench.now)
+    server.start()
+    bench.runner.reconcile(bench.now, sweep=False)
+    bench.work()
+    assert bench.movie().state is MovieState.DONE
+
+
+def test_a_facility_is_assembled_on_it_by_one_setting(url: str, bench: Bench) -> None:
+    again = assemble(bench.parts.settings)
+    assert again.database.url.get_backend_name() == "postgresql"
+    assert not (bench.parts.places.state / "passerelle.sqlite").exists()
+    again.close()
