@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from passerelle.acquisition import Role, identify
 from passerelle.acquisition.grid import is_atlas_of
@@ -19,7 +20,7 @@ from passerelle.formats import EerOptions, load_stack, open_movie, read_defects,
 from passerelle.imaging.correct import correct_movie
 from passerelle.imaging.fourier_ring import fourier_ring_correlation
 from passerelle.imaging.gain import multiplier, orient
-from passerelle.simulation import Delivered, InstrumentPlan, Plan, demo_plan, load_truth, simulate, truth_files
+from passerelle.simulation import Delivered, InstrumentPlan, Plan, demo_plan, krios, load_truth, simulate, truth_files
 
 _QUICK: dict[str, Any] = {
     "size_px": 256,
@@ -292,3 +293,20 @@ def test_a_truth_that_is_none_is_refused(tmp_path: Path):
     (tmp_path / "y.truth.json").write_text("[1]")
     with pytest.raises(BadFile, match="not a truth file"):
         load_truth(tmp_path / "y.truth.json")
+
+
+def test_without_a_network_the_phantom_takes_the_place_of_the_real_micrograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Failed:
+        returncode = 1
+        stderr = "ERROR: Could not find a version that satisfies the requirement mrcfile==1.5.4\n"
+
+    asked: list[list[str]] = []
+    monkeypatch.setattr(krios.subprocess, "run", lambda command, **_: asked.append(command) or Failed())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with capture_logs() as said:
+        _, _, aside = _run(tmp_path, program="serialem", format="mrc", specimen="k2", movies=1)
+    assert load_truth(truth_files(aside)[0]).specimen == "phantom"
+    assert asked[0][1:4] == ["-m", "pip", "download"]
+    (warning,) = (event for event in said if event["event"] == "phantom_instead_of_micrograph")
+    assert "Could not find a version" in warning["reason"]
+    assert list((tmp_path / "cache" / "passerelle").iterdir()) == []
