@@ -54,7 +54,7 @@ def _field(group: str, name: str, info: FieldInfo, value: Any) -> Field:
     kind, choices = _kind(info.annotation)
     if (group, name) == ("gain", "orientation"):
         kind, choices = "choice", _ORIENTATIONS
-    shown = "" if value is None else str(value)
+    shown = "" if value is None else f"{value:.10g}" if kind == "real" else str(value)
     return Field(f"{group}.{name}", show.label(name), show.unit(name), kind, shown, choices, info.description or "")
 
 

@@ -19,6 +19,7 @@ from passerelle.service.view import Disk, MovieRow
 # how the names of values end, and the unit that this means
 _UNITS = {
     "_e_per_angstrom2": "e/Å²",
+    "_angstrom2": "Å²",
     "_angstrom": "Å",
     "_percent": "%",
     "_seconds": "s",
@@ -28,6 +29,14 @@ _UNITS = {
     "_um": "µm",
     "_px": "px",
 }
+_PROGRAMS = {
+    "epu": "EPU",
+    "serialem": "SerialEM",
+    "digital_micrograph": "DigitalMicrograph",
+    "falcon": "Falcon",
+    "auto": "",
+    "generic": "",
+}
 _UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _NAMES = {
     "voltage_kv": "Voltage",
@@ -36,6 +45,9 @@ _NAMES = {
     "dose_per_frame_e_per_angstrom2": "Dose per frame",
     "pixel_size_angstrom": "Pixel size",
     "exposure_seconds": "Exposure",
+    "bfactor_angstrom2": "B-factor",
+    "eer_dose_per_fraction": "EER dose per fraction",
+    "eer_upsampling": "EER upsampling",
     "width_px": "Width",
     "height_px": "Height",
 }
@@ -50,7 +62,8 @@ def number(value: float | None, digits: int = 1) -> str:
     """12345.678 -> "12 345.7" with narrow no-break spaces; None and NaN -> "–"."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.{digits}f}".replace(",", "\u202f").replace("-", "−")
+    text = f"{value:z,.{digits}f}"  # z: no minus before nothing
+    return text.replace(",", "\u202f").replace("-", "−")
 
 
 def significant(value: Any) -> str:
@@ -101,6 +114,11 @@ def place(path: str) -> str:
 def one_a_disk(disks: Iterable[Disk]) -> list[Disk]:
     """Folders on the same disk have the same room: show it once."""
     return list({(disk.total_bytes, disk.free_bytes): disk for disk in reversed(list(disks))}.values())[::-1]
+
+
+def program(name: str) -> str:
+    """epu -> "EPU"; nothing where the program is not known."""
+    return _PROGRAMS.get(name, name)
 
 
 def size(count: int | None) -> str:
@@ -197,6 +215,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "one_a_disk": one_a_disk,
     "place": place,
     "printable": printable,
+    "program": program,
     "significant": significant,
     "size": size,
     "unit": unit,

@@ -28,9 +28,21 @@ export function axis(extra = {}) {
 // Ticks as all other numbers are written, with as many digits as their step needs.
 export function ticksWith(unit = "") {
   return (u, ticks, axisIndex, space, step) => {
-    const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+    let digits = 0;
+    while (digits < 6 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
     return ticks.map((tick) => number(tick, digits) + (unit ? `\u202f${unit}` : ""));
   };
+}
+
+// Instants in the reader's own time: the hour, or the day where a day begins.
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+export function timeTicks(u, ticks, axisIndex, space, step) {
+  const two = (value) => String(value).padStart(2, "0");
+  return ticks.map((tick) => {
+    const at = new Date(tick * 1000);
+    if (step >= 86400 || (at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0)) return day.format(at);
+    return `${two(at.getHours())}:${two(at.getMinutes())}${step < 60 ? `:${two(at.getSeconds())}` : ""}`;
+  });
 }
 
 export class Cloud {

@@ -4,7 +4,7 @@ export function number(value, digits = 1) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const [whole, part] = Math.abs(value).toFixed(digits).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
-  return (value < 0 ? "−" : "") + grouped + (part ? "." + part : "");
+  return (value < 0 && Number(value.toFixed(digits)) !== 0 ? "−" : "") + grouped + (part ? "." + part : "");
 }
 
 export function metricText(metric, value, withUnit = true) {

@@ -1,7 +1,7 @@
 // One metric over the session: its points in time, its histogram on the same axis, its limits.
 import { el } from "./dom.js";
 import { metricText, number } from "./format.js";
-import { Cloud, colour } from "./cloud.js";
+import { Cloud, colour, timeTicks } from "./cloud.js";
 import { GUTTER_PX, Limits } from "./limits.js";
 import { median, outside, sturdyRange } from "./movies.js";
 
@@ -43,7 +43,7 @@ export class MetricPlot {
         this.#histogram(cloud, context, ratio);
         this.limits?.place(); // the axes may have moved
       },
-      xTicks: axisIsTime ? null : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? number(tick, 0) : "")),
+      xTicks: axisIsTime ? timeTicks : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? number(tick, 0) : "")),
     });
     this.limits = new Limits(this.cloud, this.metric.label, (value) => `${number(value, this.metric.digits)} ${this.metric.shown_unit}`,
       (key, value, final) => this.#moved(key, value, final));
