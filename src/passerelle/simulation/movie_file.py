@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from passerelle.core.atomic import atomic_write
 from passerelle.core.errors import BadInput
-from passerelle.formats import write_mrc, write_mrc_stack, write_tiff_movie
-from passerelle.formats.dm_write import write_dm
-from passerelle.formats.eer_write import write_eer_movie
+from passerelle.formats import write_dm, write_eer_movie, write_mrc, write_mrc_stack, write_tiff_movie
 from passerelle.simulation.electrons import Events
 from passerelle.simulation.shot import Shot
 
@@ -53,11 +51,10 @@ def frame_writer(frame: NDArray[Any], pixel_size_angstrom: float) -> Callable[[P
 def gain_writer(kind: str, gain: NDArray[np.float32], pixel_size_angstrom: float) -> Callable[[Path], object]:
     """Return a function that writes a gain (y, x), corrected = raw × gain, for a camera of movies of `kind`.
 
-    EER cameras write a `.gain`: a TIFF whose rows lie as in the movie, to divide by; DigitalMicrograph writes DM4; others MRC.
+    EER cameras write a `.gain`: a TIFF whose rows lie as in the movie; DigitalMicrograph writes DM4; others MRC.
     """
     if kind == "eer":
-        response = np.divide(1, gain, out=np.zeros_like(gain), where=gain > 0)
-        return lambda path: tifffile.imwrite(path, response, metadata=None)
+        return lambda path: tifffile.imwrite(path, gain, metadata=None)
     if kind == "dm4":
         return lambda path: write_dm(path, gain, pixel_size_angstrom)
     return lambda path: write_mrc(path, gain, pixel_size_angstrom)
