@@ -20,7 +20,8 @@ class GainRecipe(Section):
         description="Rank the 8 orientations on this many first movies of a session; a better one raises an alert.",
     )
     mode: Literal["multiply", "divide"] = Field(
-        default="multiply", description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER .gain)."
+        default="multiply",
+        description="multiply: corrected = raw × gain (Gatan, SerialEM); divide: raw ÷ gain (EER with MRC or TIFF).",
     )
 
 

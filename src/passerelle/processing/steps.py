@@ -84,6 +84,9 @@ def _stack(work: Workspace) -> Result:
     return result
 
 
+_CERTAIN_SIGMA = 8.0
+
+
 # -- gain: is the reference the right one, and the right way round? -----------------------------------------------
 
 
@@ -135,7 +138,12 @@ def _check_orientation(work: Workspace, result: Result) -> None:
     ranked = rank_orientations(work.statistics.mean, work.gain_as_written)
     result.values["orientations"] = {score.name: round(score.correlation, 4) for score in ranked}
     better = better_orientation(ranked, chosen)
-    if better is not None:
+    inverse = ranked[-1]
+    if -inverse.correlation > ranked[0].correlation and -inverse.significance > _CERTAIN_SIGMA:
+        other = "multiply" if work.task.recipe.gain.mode == "divide" else "divide"
+        result.values["better_mode"] = other
+        result.warnings.append(f"The gain reference fits the movie upside down in value: set gain.mode to {other}.")
+    elif better is not None:
         result.values["better_orientation"] = better.name
         result.warnings.append(
             f"The gain reference fits the movie as {better.name}, not as {chosen}: set gain.orientation to {better.name}."

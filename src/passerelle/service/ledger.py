@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from passerelle.acquisition import Role
-from passerelle.core.errors import BadInput, IncompleteFile, PasserelleError, printable
+from passerelle.core.errors import BadInput, IncompleteFile, OutOfSpace, PasserelleError, printable
 from passerelle.core.errors import Retry as MayRetry
 from passerelle.core.states import FileState, MovieState
 from passerelle.pipeline import Failed, Instruction, Phase, Result, Retry, SetAside, Work
@@ -89,7 +89,8 @@ class MovieLedger:
         if outcome.error is None:
             return Result(content)
         words, retry = outcome.error.message, MayRetry(outcome.error.retry)
-        return Result(content, Failed(at, str(work.token), words, "", retry))
+        counts = outcome.error.kind != OutOfSpace.__name__
+        return Result(content, Failed(at, str(work.token), words, "", retry, counts))
 
     def record(
         self,
@@ -131,6 +132,8 @@ class MovieLedger:
                 story |= {name: values[name] for name in ("verdict", "fingerprint") if values.get(name)}
             step = movies.Step(movie, _STATES[after.phase], values, story)
             movies.move_all(connection, [step], at=at)
+            if after.phase is Phase.QUEUED and result is not None and result.failed is not None and not result.failed.counts:
+                self._apply(connection, movie, (flow.no_space(result.failed.words),), at)
             if after.phase in {Phase.DONE, Phase.FAILED}:
                 self._tell(connection, movie, after, result, at)
         return True
@@ -155,6 +158,9 @@ class MovieLedger:
             failed_in_a_row=movies.failed_in_a_row(connection, movie.session_id),
             failed_limit=self.failed_limit,
         )
+        self._apply(connection, movie, moves, at)
+
+    def _apply(self, connection: Connection, movie: Movie, moves: Iterable[flow.AlertMove], at: float) -> None:
         for move in moves:
             if isinstance(move, flow.Clear):
                 alerts.clear(connection, move.kind, session_id=movie.session_id, at=at)
@@ -212,9 +218,10 @@ class MovieLedger:
 def recipe_of(session: Session, movie: Movie, instrument: Instrument, gain: str | None) -> Recipe:
     """Return the recipe in force for a movie: its own, else the session's."""
     recipe = Recipe.model_validate(movie.recipe if movie.recipe is not None else session.recipe)
-    # Thermo Fisher's .gain files hold what one divides by, whatever the session's other gains are
-    if instrument.settings.gain_mode is None and gain is not None and gain.lower().endswith(".gain"):
-        return recipe.model_copy(update={"gain": recipe.gain.model_copy(update={"mode": "divide"})})
+    # A .gain is to be multiplied by; a gain that EER users keep as MRC or TIFF is to be divided by (RELION: renderEER.h)
+    if instrument.settings.gain_mode is None and gain is not None and movie.path.lower().endswith(".eer"):
+        mode = "multiply" if gain.lower().endswith(".gain") else "divide"
+        return recipe.model_copy(update={"gain": recipe.gain.model_copy(update={"mode": mode})})
     return recipe
 
 

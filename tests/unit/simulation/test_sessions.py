@@ -86,7 +86,7 @@ def test_a_movie_read_from_its_files_and_corrected_by_its_truth_shows_the_specim
     truth = load_truth(truth_file)
     assert frames.shape == (truth.field.frames, 256, 256)
     gain = read_gain(roles[Role.GAIN][0])
-    gain = orient(multiplier(gain, divide=kind == "eer"), truth.gain_orientation)
+    gain = orient(multiplier(gain), truth.gain_orientation)
     np.testing.assert_allclose(gain / np.median(gain), truth.gain() / np.median(truth.gain()), rtol=2e-3, atol=1e-6)
     sums = correct_movie(
         frames, gain=gain, defects=truth.defects(), field=truth.field, pixel_size_angstrom=1.4, weighted=False, half_sums=False
