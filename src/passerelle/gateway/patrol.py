@@ -255,13 +255,15 @@ class Patrol:
 
     def _end_sweep(self) -> None:
         """After every folder was listed: what the record has in folders that are not there is gone."""
-        self._sweeping, self.listed = False, True
+        self._sweeping = False
         self._next_sweep = time.monotonic() + max(self._pace.sweep_seconds, 20 * self._round_cost)
         troubled = [folder for folder, record in self._folders.items() if record.trouble]
         for folder in self._tracker.folders_known():
             if folder not in self._folders and not any(folder.startswith(f"{above}/") for above in troubled):
                 self._tracker.lost_folder(folder)
         self._tell()
+        self._present = self._tracker.present
+        self.listed = True
 
     def _visit(self, folder: str) -> None:
         new = folder not in self._folders
