@@ -156,6 +156,12 @@ def test_undo_takes_tried_limits_back(page: playwright.Page) -> None:
         page.keyboard.press("Shift+ArrowDown")
     page.wait_for_selector("#limits-bar:visible")
     _wait(page, lambda: _count(page, "warn") > 20)
+    tried = _count(page, "warn")
+    page.click("#table tbody a >> nth=0")
+    page.wait_for_url("**/movies/*")
+    page.go_back()
+    page.wait_for_selector("body[data-ready=yes]")
+    assert _count(page, "warn") == tried, "limits that are tried outlive a look at a micrograph"
     page.click("#limits-undo")
     page.wait_for_selector("#limits-bar", state="hidden")
     assert _count(page, "reject") == before

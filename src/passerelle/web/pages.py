@@ -122,7 +122,8 @@ def _sessions(status: Status) -> dict[str, object]:
     is_open = [session for session in found if session.state is SessionState.OPEN]
     closed = [session for session in found if session.state is SessionState.CLOSED]
     thumbnails = {session.id: next(iter(status.latest_movies(session.id, 1)), None) for session in is_open}
-    return {"open": is_open, "closed": closed, "thumbnails": thumbnails}
+    everywhere = [alert for alert in status.alerts() if alert.session_id is None]
+    return {"open": is_open, "closed": closed, "thumbnails": thumbnails, "alerts": everywhere}
 
 
 def _latest_first(session: SessionView) -> float:

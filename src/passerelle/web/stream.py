@@ -26,7 +26,7 @@ POLL_SECONDS = 0.4
 BEAT_SECONDS = 4.0
 _PAGE = 500
 _BEHIND = 2000  # a page further back than this loads anew
-_MOST_PAGES = 200
+MOST_PAGES = 200
 
 
 class Stream:
@@ -67,8 +67,7 @@ class Stream:
                     self._grown.notify_all()
 
     async def events(self, after: int, session_id: int | None) -> AsyncIterator[str]:
-        if self.pages >= _MOST_PAGES:
-            raise Busy("Too many pages are open.", advice="Close some.")
+        """Yield messages until the service closes or the log cannot be read: the page says so, and asks again."""
         self.pages += 1
         try:
             yield "retry: 2000\n\n"
@@ -86,6 +85,8 @@ class Stream:
                 after = max(after, newest)
                 newest = await self._wait(after)
                 yield _message("beat", {}, None)
+        except PasserelleError as error:
+            logger.warning("stream_broken", error=str(error))
         finally:
             self.pages -= 1
 
@@ -118,6 +119,8 @@ async def events(
 ) -> StreamingResponse:
     """Stream changes: `change` events with kind, session and movie; `beat` while alive; `reset` when too much was missed."""
     stream: Stream = request.app.state.stream
+    if stream.pages >= MOST_PAGES:
+        raise Busy("Too many pages are open.", advice="Close some of them.")
     start = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else after
     if start is None:
         start = await asyncio.to_thread(request.app.state.status.last_event_id)

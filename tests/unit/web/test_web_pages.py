@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from passerelle.core.errors import Busy, OutOfSpace
 from passerelle.processing.metrics import METRICS
-from passerelle.service.view import Disk
+from passerelle.service.view import AlertView, Disk
 from passerelle.web import create_app, show
 from tests.web_demo import DemoStatus
 
@@ -20,6 +20,16 @@ def test_the_list_shows_open_sessions_first_with_their_counters(client: TestClie
     text = client.get("/").text
     assert text.index("26nov22_apoferritin_g3") < text.index("26nov21_bgal_overnight")
     assert "No new movie for 26 minutes." in text
+
+
+def test_an_alert_of_no_session_is_shown_above_all_sessions(
+    client: TestClient, status: DemoStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "The disk of results is 96 % full."
+    full = AlertView(id=9, session_id=None, kind="disk", level="error", message=words, advice="Free space.", opened_at=0.0)
+    monkeypatch.setattr(status, "alerts", lambda closed=0: [full])
+    text = client.get("/").text
+    assert text.index(words) < text.index("26nov22_apoferritin_g3")
 
 
 def test_with_no_session_the_list_says_what_to_do(pictures: Path) -> None:

@@ -150,7 +150,17 @@ function draw() {
   drawSquare(range);
 }
 
+// A change brings its movies; the map itself, which grows slowly, is asked for again at most every ten seconds.
+async function refresh({ movies: ids, all }) {
+  if (all || ids.size > 300) return load();
+  if (ids.size) movies.merge(await getJson(`/api/sessions/${session}/movies?ids=${[...ids].join(",")}`));
+  if (ids.size && performance.now() - mapped > 10000) return load();
+  return ids.size ? draw() : undefined;
+}
+
+let mapped = 0;
 async function load() {
+  mapped = performance.now();
   const [map, sent, table] = await Promise.all([getJson(`/api/sessions/${session}/grid`), getJson(`/api/sessions/${session}/movies`), getJson("/api/metrics")]);
   grid = map;
   movies.replace(sent);
@@ -163,7 +173,7 @@ async function load() {
 
 if ($("colour")) {
   $("colour").addEventListener("change", draw);
-  document.body.addEventListener("passerelle:change", () => load().catch((error) => toast(error.message, true)));
+  document.body.addEventListener("passerelle:change", (event) => refresh(event.detail).catch((error) => toast(error.message, true)));
   await load().catch((error) => toast(error.message, true));
 }
 document.body.dataset.ready = "yes";

@@ -1,6 +1,7 @@
 // The stream of changes. Tells the page by `passerelle:change` on the body, gathered so that a burst is one redraw,
 // and says plainly when what is shown is not live any more.
 import { duration } from "./format.js";
+import { toast } from "./dom.js";
 
 const GATHER_MS = 600;
 const SILENT_MS = 12000; // the server beats every 4 s
@@ -34,6 +35,7 @@ export function connect(label) {
 
   function show(state, words) {
     if (label.dataset.live === state && label.lastElementChild.textContent === words) return;
+    if (state === "no" && label.dataset.live === "yes") toast("Not live: no word from the service. What is shown may be out of date.", true);
     label.dataset.live = state;
     label.lastElementChild.textContent = words;
   }

@@ -116,6 +116,7 @@ function changed(name, limit, final) {
 
 function showBar() {
   $("limits-bar").hidden = !tried;
+  remember();
   if (!tried) return;
   const before = movies.marks();
   const moved = marks.filter((mark, i) => mark !== before[i]).length;
@@ -168,8 +169,26 @@ async function loadLimits() {
   const view = await getJson(`/api/sessions/${session}`);
   const untouched = !tried;
   saved = view.thresholds;
-  if (untouched) limits = structuredClone(saved);
+  if (untouched) limits = recalled() ?? structuredClone(saved);
   tried = !same(limits, saved);
+}
+
+// Limits that are only tried outlive a look at a micrograph, but not a change of the saved ones by somebody else.
+const MEMORY = `passerelle-limits-${session}`;
+function remember() {
+  try {
+    if (tried) sessionStorage.setItem(MEMORY, JSON.stringify({ saved: clean(saved), limits: clean(limits) }));
+    else sessionStorage.removeItem(MEMORY);
+  } catch { /* a browser that keeps nothing */ }
+}
+
+function recalled() {
+  try {
+    const memory = JSON.parse(sessionStorage.getItem(MEMORY));
+    return memory && same(memory.saved, saved) ? memory.limits : null;
+  } catch {
+    return null;
+  }
 }
 
 async function loadAll() {
@@ -237,7 +256,6 @@ function listen() {
       $("table-search").focus();
     } else if (event.key === "m") document.querySelector("#strip a")?.click();
   });
-  addEventListener("beforeunload", (event) => { if (tried) event.preventDefault(); });
 }
 
 metrics = await getJson("/api/metrics");
