@@ -24,7 +24,7 @@ from parsl.providers import LocalProvider
 
 from passerelle.compute.deaths import memory_kills, start_ticks
 from passerelle.compute.ended import Ended
-from passerelle.compute.work import end_claimed, perform_claimed, worker_environment
+from passerelle.compute.work import end_claimed, perform_claimed, warm, worker_environment
 from passerelle.core.errors import Busy, storage_errors
 from passerelle.core.log import logger
 
@@ -107,6 +107,8 @@ class ParslExecutor:
                 del os.environ["PYTHONPATH"]
             else:
                 os.environ["PYTHONPATH"] = before
+        for _ in range(self.capacity):
+            kernel.submit(warm, app_args=(self.registry,), executors=[_LABEL], cache=False, ignore_for_cache=None, app_kwargs={})
         return htex, kernel
 
     def submit(self, task: str, spec: Mapping[str, Any], outcome: Path) -> str:

@@ -30,6 +30,11 @@ def find(registry: str, task: str) -> Task:
     return tasks[task]
 
 
+def warm(registry: str) -> None:
+    """Load what the tasks of a registry will need, if it says so by a function WARM."""
+    getattr(importlib.import_module(registry), "WARM", lambda: None)()
+
+
 def perform(registry: str, task: str, spec: str, outcome: str) -> None:
     """Run a task with its specification in JSON and write what it returns, in JSON, to the file `outcome`.
 

@@ -6,13 +6,12 @@ traceback on standard error; the pool tells of it and starts another worker.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 
 from passerelle.compute.deaths import die_with
-from passerelle.compute.work import perform
+from passerelle.compute.work import perform, warm
 
 
 def main(registry: str, process_id: str, ticks: str) -> None:
@@ -20,7 +19,7 @@ def main(registry: str, process_id: str, ticks: str) -> None:
     die_with(int(process_id), ticks)
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints must not be taken for a reply
-    importlib.import_module(registry)  # warm: the libraries are loaded before the first task comes
+    warm(registry)
     replies.write(b"ready\n")
     for line in sys.stdin.buffer:
         order = json.loads(line)

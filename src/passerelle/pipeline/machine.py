@@ -51,6 +51,7 @@ class Policy:
     max_attempts: int = 3
     retry_seconds: float = 5.0
     longest_wait_seconds: float = 600.0
+    place_wait_seconds: float = 30.0  # after a failure that was not the work's fault
     lease_seconds: float = 3600.0
 
     def wait_seconds(self, attempts: int) -> float:
@@ -86,6 +87,7 @@ class Failed:
     words: str
     advice: str = ""
     retry: MayRetry = MayRetry.LATER
+    counts: bool = True  # False: the place was at fault (a full disk), so that this try does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,10 @@ def _succeed(work: Work, event: Succeeded, policy: Policy) -> Answer:
 def _fail(work: Work, event: Failed, policy: Policy) -> Answer:
     if event.token != work.token:
         return work, ()
+    if not event.counts:
+        at = event.at + policy.place_wait_seconds
+        again = replace(_ended(work), phase=Phase.QUEUED, attempts=max(work.attempts - 1, 0), not_before=at)
+        return replace(again, error=event.words, advice=event.advice), (Retry(at, event.words),)
     return _try_again(work, event.at, event.words, event.advice, event.retry, policy)
 
 

@@ -17,6 +17,7 @@ from passerelle.store import Database, Session, alerts, movies, sessions
 _EVERY_SECONDS = 15.0
 _WINDOW = 25  # micrographs
 _FORGOTTEN_SECONDS = 24 * 3600.0  # a session that nobody closed is no news any more
+_BACKUP_SECONDS = 3600.0
 _RESULTS_DISK = "disk_results"
 _OURS = ("disk_", "no_new_movie", "no_result", "bounds_")
 
@@ -80,12 +81,17 @@ class _Finding:
 
 @dataclass(slots=True)
 class Guard:
-    """Looks at the rules every few seconds. results: the folder that work fills; watched: further folders whose disk matters."""
+    """Looks at the rules every few seconds. results: the folder that work fills; watched: further folders whose disk matters.
+
+    backup: where a copy of an SQLite database is written, at the start and every hour.
+    """
 
     database: Database
     rules: AlertSettings
     results: Path
     watched: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    backup: Path | None = None
+    _next_backup: float = 0.0
     _started_at: float = 0.0
     _next: float = 0.0
     _room: bool = True
@@ -108,6 +114,9 @@ class Guard:
         self._record(findings, standing, now)
         self._room = not any(each.kind == _RESULTS_DISK and each.level == "error" for each in findings)
         self._next = now + _EVERY_SECONDS
+        if self.backup is not None and self._room and now >= self._next_backup:
+            self._next_backup = now + _BACKUP_SECONDS
+            self.database.backup(self.backup)
         return self._room
 
     def _record(self, findings: Sequence[_Finding], standing: Collection[tuple[int | None, str]], now: float) -> None:

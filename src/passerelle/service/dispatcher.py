@@ -51,6 +51,11 @@ class Dispatcher:
         """What ended the loop or the watch from within; None while all is well."""
         return self._error or (self.watch.error if self.watch is not None else None)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Take up what a former run left, then begin to watch and to work. Returns at once.
 

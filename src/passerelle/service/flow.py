@@ -170,7 +170,7 @@ def after_movie(
             return ()
         words = f"{failed_in_a_row} movies in a row could not be processed; the last, {name}: {error}"
         return (Raise("movies_failed", "error", words, "Open one of them to see what to do."),)
-    moves: list[AlertMove] = [Clear("movies_failed")]
+    moves: list[AlertMove] = [Clear("movies_failed"), Clear("no_space")]
     gain = next((record.values for record in outcome.steps if record.step == "gain"), {})
     if better := gain.get("better_orientation"):
         words = f"{name}: the gain reference fits the movie when it is turned by {better}, and not as it is used now."
@@ -178,6 +178,11 @@ def after_movie(
     elif "orientations" in gain:
         moves.append(Clear("gain_orientation"))
     return tuple(moves)
+
+
+def no_space(words: str) -> AlertMove:
+    """Return what the session should be told when results find no room."""
+    return Raise("no_space", "error", words, "Free space; the work goes on by itself.")
 
 
 def columns(metadata: Metadata) -> dict[str, Any]:

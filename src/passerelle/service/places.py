@@ -32,6 +32,10 @@ class Places:
         return self.state / "links"
 
     @property
+    def backup(self) -> Path:
+        return self.state / "backup" / "passerelle.sqlite"
+
+    @property
     def exports(self) -> Path:
         return self.results / "exports"
 

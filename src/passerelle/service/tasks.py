@@ -18,11 +18,9 @@ def run_movie(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return process_movie(MovieTask.model_validate(spec)).model_dump(mode="json")
 
 
-def warm(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def WARM() -> None:  # noqa: N802 - a name of the registry, as TASKS is
     """Load the libraries, so that the first movie need not wait for them."""
     import passerelle.processing.movie  # noqa: F401
 
-    return {}
 
-
-TASKS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {MOVIE: run_movie, "warm": warm}
+TASKS: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {MOVIE: run_movie}

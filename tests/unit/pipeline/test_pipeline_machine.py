@@ -79,6 +79,13 @@ def test_what_can_never_succeed_is_not_tried_again() -> None:
     assert (after.phase, after.error, after.advice) == (Phase.FAILED, "wrong magic", "Look at it.")
 
 
+def test_a_full_disk_costs_no_attempt_and_is_waited_for() -> None:
+    work = replace(RUNNING, attempts=3)
+    after, instructions = advance(work, Failed(6.0, "t1", "no space", counts=False), POLICY)
+    assert (after.phase, after.attempts, after.not_before, after.error) == (Phase.QUEUED, 2, 36.0, "no space")
+    assert instructions == (Retry(36.0, "no space"),)
+
+
 def test_a_service_that_went_down_costs_no_attempt() -> None:
     after, instructions = advance(RUNNING, Interrupted(6.0, "t1"), POLICY)
     assert (after.phase, after.attempts, after.not_before, instructions) == (Phase.QUEUED, 0, None, ())
@@ -139,7 +146,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.runs += 1
         self._apply(Started(self.now, f"run{self.runs}"))
 
-    @rule(run=st.integers(0, 2), kind=st.sampled_from(["ok", "failed", "never", "lost", "down"]))
+    @rule(run=st.integers(0, 2), kind=st.sampled_from(["ok", "failed", "never", "lost", "down", "full"]))
     def report(self, run: int, kind: str) -> None:
         token = f"run{max(self.runs - run, 0)}"
         events = {
@@ -148,6 +155,7 @@ class AnyHistory(RuleBasedStateMachine):
             "never": Failed(self.now, token, "words", retry=MayRetry.NEVER),
             "lost": Lost(self.now, token, "words"),
             "down": Interrupted(self.now, token),
+            "full": Failed(self.now, token, "words", counts=False),
         }
         self._apply(events[kind])
 

@@ -124,6 +124,20 @@ def test_three_failures_in_a_row_raise_an_alert_and_a_success_ends_it(plain: Ben
         assert alerts.standing(connection) == []
 
 
+def test_no_room_for_results_is_told_and_sets_nothing_aside(plain: Bench) -> None:
+    feed(plain)
+    for _ in range(4):
+        report(plain, outcome(plain, kind="OutOfSpace", message="no space left"))
+        plain.now += 31.0
+    assert (plain.state(), plain.movie().attempts) == (MovieState.QUEUED, 0)
+    with plain.database.read() as connection:
+        assert [alert.kind for alert in alerts.standing(connection)] == ["no_space"]
+    plain.work()
+    assert plain.state() is MovieState.DONE
+    with plain.database.read() as connection:
+        assert alerts.standing(connection) == []
+
+
 def test_an_answer_that_is_no_outcome_is_an_error_in_words(plain: Bench) -> None:
     feed(plain)
     report(plain, {"surprise": True})

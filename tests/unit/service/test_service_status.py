@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from passerelle.compute import InlineExecutor
 from passerelle.core.errors import NotFound
 from passerelle.core.states import MovieState, Verdict
+from passerelle.formats import write_mrc_stack
 from passerelle.processing import Threshold
 from passerelle.service import alerts as rules
 from passerelle.service.alerts import DiskUse, Guard, disk_level, share_outside
 from passerelle.service.export import export_star
 from passerelle.service.facility import Facility
+from passerelle.service.health import health
 from passerelle.service.settings import AlertSettings
 from passerelle.service.status import StatusReader, hours_until_full, percentile
+from passerelle.service.wiring import dispatcher
 from passerelle.store import alerts, movies, sessions
 from passerelle.store.tables import movies as movies_table
 from passerelle.testing.bench import SESSION, Bench
+from passerelle.testing.crash_service import QUICK
 
 
 def reader(bench: Bench) -> StatusReader:
@@ -207,3 +214,55 @@ def test_a_closed_session_has_no_alerts(plain: Bench) -> None:
     assert standing(plain) == {}
     with plain.database.read() as connection:
         assert sessions.get(connection, 1).closed_at is not None
+
+
+def test_a_copy_of_the_database_is_kept(plain: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "disk_use", lambda folder: DiskUse(folder, 50, 100))
+    feed(plain, 1)
+    copy = plain.parts.places.backup
+    guard = Guard(plain.database, AlertSettings(), plain.parts.places.results, backup=copy)
+    guard.look(plain.now)
+    made = copy.stat().st_mtime_ns
+    plain.now += 60.0
+    guard.look(plain.now)
+    assert copy.stat().st_mtime_ns == made
+    plain.now += 3600.0
+    guard.look(plain.now)
+    assert copy.stat().st_mtime_ns > made
+
+
+def test_health_names_what_is_wrong(plain: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("passerelle.service.health.disk_use", lambda folder: DiskUse(folder, 50, 100))
+    assert {check.name: check.well for check in health(plain.parts)} == {
+        "database": True,
+        "disk of results": True,
+        "disk of state": True,
+        "folder of krios": True,
+    }
+    plain.folder.rename(plain.folder.with_name("elsewhere"))
+    (wrong,) = [check for check in health(plain.parts) if not check.well]
+    assert (wrong.name, "not there" in wrong.words, bool(wrong.advice)) == ("folder of krios", True, True)
+
+
+@pytest.mark.timeout(120)
+def test_the_loop_turns_files_into_results_and_stops(tmp_path: Path) -> None:
+    made = Bench(tmp_path, program="generic")
+    content = io.BytesIO()
+    loop = dispatcher(made.parts, executor=InlineExecutor(QUICK))
+    write_mrc_stack(tmp_path / "movie.mrc", np.random.default_rng(1).poisson(3.0, (3, 64, 64)).astype(np.int16), 1.5)
+    content.write((tmp_path / "movie.mrc").read_bytes())
+    loop.start()
+    try:
+        (made.folder / "a.mrc").write_bytes(content.getvalue())
+        deadline = time.monotonic() + 60
+        while not [movie for movie in made.movies() if movie.state is MovieState.DONE]:
+            assert loop.error is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        assert all(check.well or check.name.startswith("disk") for check in health(made.parts, loop))
+    finally:
+        loop.stop()
+    assert [check.name for check in health(made.parts, loop) if not check.well and not check.name.startswith("disk")] == ["work"]
+    movie = made.movie()
+    assert movie.started_at is not None and movie.closed_at is not None
+    assert movie.started_at - movie.closed_at < 5.0
+    made.parts.close()
