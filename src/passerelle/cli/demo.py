@@ -47,9 +47,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where it writes; an earlier demo there is removed.")] = Path("demo"),
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page where there is a browser.")] = True,
     exit_after_movies: Annotated[int | None, typer.Option(min=1, help="End by itself after so many movies.")] = None,
-    movies: Annotated[int, typer.Option(min=1, help="Movies of each camera; then the page stays.")] = 24,
-    movies_per_hour: Annotated[float, typer.Option(min=0, help="Exposures an hour of each camera; 0: as fast as it can.")] = 240,
-    size: Annotated[int, typer.Option(min=256, max=4096, help="Side of the frames, pixels.")] = 2048,
+    movies: Annotated[int, typer.Option(min=1, help="Movies of each camera; then the page stays.")] = 12,
+    movies_per_hour: Annotated[float, typer.Option(min=0, help="Exposures an hour of each camera; 0: as fast as it can.")] = 120,
+    size: Annotated[int, typer.Option(min=256, max=4096, help="Side of the frames, pixels.")] = 3072,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")] = 0,
     offline: Annotated[bool, typer.Option(help="Phantoms instead of the two real micrographs.")] = False,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,8 @@ def _page(facility: Facility, settings: Settings, port: int | None) -> Generator
         raise Busy(f"Nothing can listen at {host}:{wanted}: the port is taken.", advice="Choose another: --port 0.") from error
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="page", daemon=True)
     thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.02)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     try:
         yield f"http://{shown}:{listener.getsockname()[1]}/", thread.is_alive

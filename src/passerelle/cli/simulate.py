@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from passerelle.cli import show
-from passerelle.service.simulate import simulate_session
+from passerelle.core.errors import printable
+from passerelle.service.simulate import replay_session, simulate_session
 
 
 def simulate(
@@ -31,9 +32,7 @@ def simulate(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write sessions as EPU (Falcon) and SerialEM (K2) would, with known motion, dose, gain and defects."""
-    stop = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = _stop_by_signal()
     written = simulate_session(
         folder,
         plan_file=plan,
@@ -49,6 +48,28 @@ def simulate(
         show.as_json({"movies": written})
 
 
+def replay(
+    source: Annotated[Path, typer.Argument(help="Folder of a past session; it is only read.")],
+    folder: Annotated[Path, typer.Argument(help="Where its files appear again, in their own order and time.")],
+    speed: Annotated[float, typer.Option(min=0, help="So many times as fast; 0: without pauses.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a past session's files again as they came, to try a facility or to show it."""
+    stop = _stop_by_signal()
+    told = None if json else lambda one: show.out.print(printable(str(one.path)), highlight=False, markup=False)
+    written = replay_session(source, folder, speed=speed, stop=stop, told=told)
+    if json:
+        show.as_json({"files": written})
+
+
+def _stop_by_signal() -> Event:
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(simulate)
+    app.command()(replay)
