@@ -172,7 +172,10 @@ def after_movie(
         return (Raise("movies_failed", "error", words, "Open one of them to see what to do."),)
     moves: list[AlertMove] = [Clear("movies_failed"), Clear("no_space")]
     gain = next((record.values for record in outcome.steps if record.step == "gain"), {})
-    if better := gain.get("better_orientation"):
+    if better := gain.get("better_mode"):
+        words = f"{name}: the gain reference fits the movie when one {better}s by it, and not as it is used now."
+        moves.append(Raise("gain_orientation", "error", words, f"Process the session again with gain mode {better}."))
+    elif better := gain.get("better_orientation"):
         words = f"{name}: the gain reference fits the movie when it is turned by {better}, and not as it is used now."
         moves.append(Raise("gain_orientation", "error", words, f"Process the session again with gain orientation {better}."))
     elif "orientations" in gain:

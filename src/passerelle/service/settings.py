@@ -41,7 +41,7 @@ class InstrumentSettings(Section):
     )
     gain_mode: Literal["multiply", "divide"] | None = Field(
         default=None,
-        description="multiply or divide by the gain; without it: divide for EER unless it is a .gain, else as [processing.gain].",
+        description="multiply or divide by the gain; without it: as [processing.gain], but for EER by the kind of gain file.",
         examples=["multiply"],
     )
     gain_orientation: str | None = Field(
