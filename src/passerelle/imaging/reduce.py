@@ -21,8 +21,8 @@ _LEAST_GOOD = 0.3  # share of good pixels under the filter below which a reduced
 def choose_binning(size: tuple[int, int], pixel_size_angstrom: float, bfactor_angstrom2: float) -> int:
     """Return by how much frames (y, x) are reduced before alignment, 1 to 8.
 
-    About a million pixels are left: more costs time, fewer cost accuracy (on a Falcon micrograph at 0.67 Å a reduction by 6 finds the
-    drift to 0.12 px, by 4 to 0.06, by 3 to 0.04). Never so few that Nyquist of the result keeps more than a fifth of
+    About a million pixels are left: more costs time, fewer cost accuracy (on a Falcon micrograph at 0.67 Å a reduction by 6 finds
+    the drift to 0.12 px, by 4 to 0.06, by 3 to 0.04). Never so few that Nyquist of the result keeps more than a fifth of
     the weight.
     """
     resolution = np.sqrt(max(bfactor_angstrom2, 490.0) / 6.4)
