@@ -49,6 +49,8 @@ class Dispatcher:
     @property
     def error(self) -> PasserelleError | None:
         """What ended the loop or the watch from within; None while all is well."""
+        if self._error is None and self._thread.ident is not None and not self.alive and not self._stop.is_set():
+            return PasserelleError("The loop met a fault of the program and ended.", advice="The log tells where; start again.")
         return self._error or (self.watch.error if self.watch is not None else None)
 
     @property

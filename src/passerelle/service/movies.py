@@ -41,6 +41,8 @@ def process_again(database: Database, movie_id: int, changes: Changes, *, at: fl
         movie = movies.get(connection, movie_id)
         if movie.state is MovieState.GONE:
             raise Conflict("Its file is gone.", advice="Put it back; it is then taken up by itself.", path=movie.path)
+        if never_whole(movie):
+            raise Conflict(f"Its file cannot be used: {movie.error}", advice="It is taken up when it changes.", path=movie.path)
         session = sessions.get(connection, movie.session_id)
         values: dict[str, Any] = {}
         if changes:
@@ -49,6 +51,11 @@ def process_again(database: Database, movie_id: int, changes: Changes, *, at: fl
         again(
             connection, movie, values, {"why": "asked for by a person", "changes": {g: dict(f) for g, f in changes.items()}}, now
         )
+
+
+def never_whole(movie: Movie) -> bool:
+    """Say whether a movie was set aside because its file is bad: only another content of the file can help."""
+    return movie.state is MovieState.FAILED and movie.whole_at is None
 
 
 def again(connection: Any, movie: Movie, values: Mapping[str, Any], story: Mapping[str, Any], at: float) -> None:

@@ -10,7 +10,7 @@ from passerelle.core.errors import BadInput
 from passerelle.core.states import MovieState, SessionState
 from passerelle.processing import BY_NAME, Threshold
 from passerelle.processing.quality import judge
-from passerelle.service.movies import Changes, again, changed_recipe
+from passerelle.service.movies import Changes, again, changed_recipe, never_whole
 from passerelle.store import Database, Movie, alerts, events, movies, sessions
 
 
@@ -86,7 +86,7 @@ def process_session_again(database: Database, session_id: int, changes: Changes,
                 differs = own != movie.recipe
             else:
                 differs = recipe != session.recipe
-            if differs or movie.state is MovieState.FAILED:
+            if not never_whole(movie) and (differs or movie.state is MovieState.FAILED):
                 again(connection, movie, values, story, now)
                 queued += movie.state in {MovieState.DONE, MovieState.FAILED, MovieState.RUNNING}
             elif values:

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from passerelle.core.errors import Busy, Conflict, Retry
 from passerelle.core.states import MovieState, SessionState
+from passerelle.service.movies import process_again
 from passerelle.service.sessions import close_session
-from passerelle.store import alerts, sessions
+from passerelle.store import Database, alerts, sessions
 from passerelle.testing.bench import MOVIE, SESSION, SIDECAR, Bench, sidecar
 
 
@@ -108,6 +110,8 @@ def test_a_bad_file_is_set_aside_in_words_and_taken_up_when_it_is_whole(bench: B
     bench.take(bench.bad(MOVIE, "is not an MRC file"))
     assert (bench.state(), bench.movie().error) == (MovieState.FAILED, "is not an MRC file")
     bench.take(bench.whole(SIDECAR, sidecar()))
+    with pytest.raises(Conflict, match="is not an MRC file"):
+        process_again(bench.database, bench.movie().id, {})
     assert bench.state() is MovieState.FAILED
     bench.take(bench.whole(MOVIE))
     assert (bench.state(), bench.movie().error) == (MovieState.QUEUED, None)
@@ -206,3 +210,29 @@ def test_a_restarted_watch_is_told_what_is_known(bench: Bench) -> None:
     assert known[PurePosixPath(MOVIE)] == ("whole", True)
     assert known[PurePosixPath(SIDECAR)] == ("gone", True)
     assert sorted(known.values()) == [("gone", True), ("growing", False), ("whole", True)]
+
+
+def test_a_locked_database_loses_nothing(bench: Bench) -> None:
+    batch = (bench.whole(MOVIE), bench.whole(SIDECAR, sidecar()))
+    other = Database(str(bench.database.url))
+    bench.database.close()
+    bench.arrivals.database = Database(str(bench.database.url), busy_seconds=0.1)
+    with other.write(), pytest.raises(Busy) as caught:
+        bench.take(*batch)
+    assert caught.value.retry is Retry.LATER
+    assert bench.movies() == []
+    bench.take(*batch)
+    assert bench.state() is MovieState.QUEUED
+    bench.arrivals.database.close()
+    other.close()
+
+
+def test_an_instrument_taken_out_of_the_configuration_holds_nobody_up(bench: Bench) -> None:
+    bench.take(bench.whole(MOVIE), bench.whole(SIDECAR, sidecar()))
+    del bench.parts.instruments["krios"]
+    bench.runner.step(bench.now)
+    movie = bench.movie()
+    assert movie.state is MovieState.FAILED
+    assert "not in the configuration" in (movie.error or "")
+    (view,) = bench.parts.status.sessions()
+    assert view.counters.failed == 1
