@@ -10,6 +10,9 @@ Ratios of cost are RELION ÷ passerelle (more is better), of error passerelle ÷
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as a worker is started; idle BLAS threads spin and cost CPU time
+
 import sys
 import tempfile
 import time
@@ -220,9 +223,7 @@ def main() -> None:
         ours(first_frames(k2, 4, folder), folder)  # kernels are compiled before anything is timed
         part = 6 if options.quick else None
         if part:
-            print(
-                f"quick: RELION corrects the first {part} of {k2.frames} frames; cost scaled, errors on these."
-            )
+            print(f"quick: RELION corrects the first {part} of {k2.frames} frames; cost scaled, errors on these.")
         mine, theirs, our_error, their_error = race(k2, folder, repeat=repeat, part=part)
         figures |= {
             "motion_mrc_cpu_ratio": theirs.cpu_s / mine.cpu_s,

@@ -30,7 +30,7 @@ class MotionRecipe(Section):
         default=5, ge=1, le=32, description="Patches along y for the local motion; 1 × 1 fits the global drift only."
     )
     patches_x: int = Field(default=5, ge=1, le=32, description="Patches along x for the local motion.")
-    bfactor_angstrom2: float = Field(default=500.0, ge=0, description="Weight exp(-B s²/4) on the correlations, Å².")
+    bfactor_angstrom2: float = Field(default=150.0, ge=0, description="Weight exp(-B s²/4) on the correlations, Å².")
     max_drift_px: float = Field(
         default=60.0,
         gt=0,

@@ -1,6 +1,7 @@
-"""Two real Krios micrographs, dealt to 40 frames under a known motion: how well it is found, and what is left of the picture.
+"""Movies of 40 frames with a known motion: how well it is found, and what is left of the picture.
 
-The original's own shot noise is shared by the frames, which makes this easier than nature; fresh noise has its own tests.
+Two real Krios micrographs: their own shot noise is shared by the frames, which makes them easier than nature. A phantom and the
+ribosome 4v5d: what the frames share is the specimen alone.
 """
 
 from __future__ import annotations
@@ -17,16 +18,27 @@ from passerelle.imaging.ctf_model import Optics
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.fourier_ring import fourier_ring_correlation
 from passerelle.imaging.motion import MotionOptions, estimate_motion
-from passerelle.simulation.drift import random_field
-from passerelle.simulation.electrons import deal
-from passerelle.simulation.krios import krios_micrograph
+from passerelle.simulation import (
+    Conditions,
+    Specimen,
+    deal,
+    krios_micrograph,
+    particles_of_model,
+    phantom,
+    random_field,
+    read_atoms,
+)
+from passerelle.simulation.krios import CAMERAS
 
 FRAMES, DRIFT_PX, LOCAL_PX, PATCHES, RINGS = 40, 30.0, 4.0, 5, 40
 
 
 @dataclass
 class Case:
-    """One micrograph: at rest, corrected as found, corrected by the truth, not corrected at all."""
+    """One specimen: at rest, corrected as found, corrected by the truth, not corrected at all.
+
+    original: what the frames share: the electrons of a real micrograph, the noiseless picture of a computed specimen.
+    """
 
     original: np.ndarray
     pixel_size_angstrom: float
@@ -35,18 +47,29 @@ class Case:
     corrected: np.ndarray
     by_truth: np.ndarray
     uncorrected: np.ndarray
+    real: bool
 
 
-@pytest.fixture(scope="module", params=["falcon", "k2"])
+def specimen_of(name: str, request: pytest.FixtureRequest) -> Specimen:
+    if name in CAMERAS:
+        try:
+            return krios_micrograph(name)
+        except NotFound as error:
+            pytest.skip(f"the real micrographs cannot be had: {error}")
+    conditions = Conditions(pixel_size_angstrom=0.85, defocus_u_angstrom=15200, defocus_v_angstrom=14800)
+    if name == "phantom":
+        return phantom(4096, 4096, conditions, seed=3)
+    atoms = read_atoms(request.getfixturevalue("real_data") / "models" / "4v5d.cif.gz")
+    return particles_of_model(atoms, 4096, 4096, conditions, seed=4)
+
+
+@pytest.fixture(scope="module", params=["falcon", "k2", "phantom", "4v5d"])
 def case(request) -> Case:
-    try:
-        specimen = krios_micrograph(request.param)
-    except NotFound as error:
-        pytest.skip(f"the real micrographs cannot be had: {error}")
-    original = specimen.electrons(seed=3)
-    height, width = original.shape
+    specimen = specimen_of(request.param, request)
+    electrons = specimen.electrons(seed=3)
+    height, width = electrons.shape
     truth = random_field(FRAMES, height, width, global_px=DRIFT_PX, local_px=LOCAL_PX, seed=5)
-    frames = deal(original, truth, seed=7)
+    frames = deal(electrons, truth, seed=7)
     pixel = specimen.pixel_size_angstrom
     estimate = estimate_motion(
         frames, gain=None, defects=None, pixel_size_angstrom=pixel, options=MotionOptions(patches=(PATCHES, PATCHES))
@@ -65,13 +88,14 @@ def case(request) -> Case:
         return sums.unweighted
 
     return Case(
-        original=original.astype(np.float32),
+        original=(electrons if request.param in CAMERAS else specimen.picture).astype(np.float32),
         pixel_size_angstrom=pixel,
         truth=truth,
         found=estimate.field,
         corrected=corrected_by(estimate.field),
         by_truth=corrected_by(truth),
         uncorrected=frames.sum(axis=0, dtype=np.float32),
+        real=request.param in CAMERAS,
     )
 
 
@@ -105,12 +129,17 @@ def test_the_motion_at_the_patches_centres_is_found_within_three_tenths_of_a_pix
 
 def test_every_band_of_the_picture_is_what_correction_by_the_truth_gives(case):
     found, best = frc(case.corrected, case.original), frc(case.by_truth, case.original)
-    assert best.min() > 0.3, best
-    assert (found / best).min() >= 0.97, np.column_stack([found, best])
+    there = best > 0.05  # a noiseless picture ends where its envelope does; a real one reaches the edge
+    assert there.sum() > RINGS // 4
+    assert there.all() or not case.real
+    assert (found / best)[there].min() >= 0.97, np.column_stack([found, best])
 
 
 def test_without_correction_the_picture_is_lost(case):
-    assert np.median(frc(case.uncorrected, case.original)[RINGS // 4 :]) < 0.2
+    best = frc(case.by_truth, case.original)
+    beyond = (best > 0.05) & (np.arange(RINGS) >= RINGS // 8)
+    assert beyond.any()
+    assert np.median((frc(case.uncorrected, case.original) / best)[beyond]) < 0.3
 
 
 def test_the_defocus_is_that_of_the_original(case):
