@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from passerelle.core.config import parse_config
 from passerelle.core.errors import Conflict
 from passerelle.core.states import MovieState, Verdict
 from passerelle.processing import Recipe
+from passerelle.service.hearsay import Sidecars, tell
+from passerelle.service.instruments import Instrument
 from passerelle.store import Database, Movie, events, movies, sessions
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -51,6 +53,27 @@ def process_again(database: Database, movie_id: int, changes: Changes, *, at: fl
         again(
             connection, movie, values, {"why": "asked for by a person", "changes": {g: dict(f) for g, f in changes.items()}}, now
         )
+
+
+def hear_again(
+    database: Database, instruments: Mapping[str, Instrument], session_id: int, *, ids: Collection[int] | None = None
+) -> set[int]:
+    """Compare anew what files, sidecars and the configuration of now say of a session's movies (of `ids`, where given).
+
+    Return those of which a value changed that their processing uses; they are not queued by this.
+
+    Raises:
+        NotFound: no such session.
+    """
+    with database.write() as connection:
+        session = sessions.get(connection, session_id)
+        instrument = instruments.get(session.instrument)
+        if instrument is None:
+            return set()
+        known = movies.of_session(connection, session_id) if ids is None else movies.by_id(connection, ids)
+        # sidecars were heard when they came: what they said is kept with the movie
+        mattering, _ = tell(connection, instrument, known, {}, {}, Sidecars())
+    return {movie_id for movie_id, names in mattering.items() if names}
 
 
 def never_whole(movie: Movie) -> bool:

@@ -13,7 +13,10 @@ from passerelle.core.errors import BadInput, NotFound, PasserelleError
 from passerelle.core.states import FileState, MovieState
 from passerelle.gateway import SettleRules
 from passerelle.gateway.admit import admit, ignored
+from passerelle.processing import Threshold
 from passerelle.service.instruments import Instrument
+from passerelle.service.movies import hear_again
+from passerelle.service.sessions import process_session_again, set_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
 from passerelle.service.view import MovieRow, SessionView
 from passerelle.service.wiring import Claim, Parts, assemble, dispatcher
@@ -118,14 +121,15 @@ def process_folder(
 
 def _again(parts: Parts, *, retry_failed: bool) -> None:
     """Apply the parameters of this run to movies of earlier runs, and queue again what failed."""
-    from passerelle.service.sessions import process_session_again
-
     with parts.database.read() as connection:
         known = sessions.every(connection)
-    recipe = parts.settings.processing.model_dump(mode="json")
+    recipe = parts.instruments[NAME].recipe(parts.settings.processing).model_dump(mode="json")
     for session in known:
-        if retry_failed or session.recipe != recipe:
-            process_session_again(parts.database, session.id, recipe)
+        heard = hear_again(parts.database, parts.instruments, session.id)
+        process_session_again(parts.database, session.id, recipe, also=heard, failed=retry_failed)
+        thresholds = parts.settings.thresholds
+        if {name: Threshold.model_validate(each) for name, each in session.thresholds.items()} != thresholds:
+            set_thresholds(parts.database, session.id, thresholds)
 
 
 def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from passerelle.core.errors import BadInput
@@ -63,8 +63,18 @@ def set_thresholds(database: Database, session_id: int, thresholds: Mapping[str,
     return moved
 
 
-def process_session_again(database: Database, session_id: int, changes: Changes, *, at: float | None = None) -> int:
+def process_session_again(
+    database: Database,
+    session_id: int,
+    changes: Changes,
+    *,
+    also: Collection[int] = (),
+    failed: bool = True,
+    at: float | None = None,
+) -> int:
     """Give a session other parameters and queue those of its movies whose recipe they change, and those that failed.
+
+    also: movies to queue whatever their recipe; failed: whether those that failed are tried again.
 
     Return how many were queued. What a movie's steps do not depend on is not redone.
 
@@ -86,7 +96,8 @@ def process_session_again(database: Database, session_id: int, changes: Changes,
                 differs = own != movie.recipe
             else:
                 differs = recipe != session.recipe
-            if not never_whole(movie) and (differs or movie.state is MovieState.FAILED):
+            differs = differs or movie.id in also or (failed and movie.state is MovieState.FAILED)
+            if differs and not never_whole(movie):
                 again(connection, movie, values, story, now)
                 queued += movie.state in {MovieState.DONE, MovieState.FAILED, MovieState.RUNNING}
             elif values:

@@ -13,6 +13,8 @@ from passerelle.core.errors import Conflict, NotFound
 from passerelle.core.states import MovieState, Verdict
 from passerelle.pipeline import Policy, Runner
 from passerelle.processing import Threshold
+from passerelle.service.facility import Facility
+from passerelle.service.instruments import instrument_of
 from passerelle.service.movies import choose, process_again
 from passerelle.service.sessions import process_session_again, set_thresholds
 from passerelle.store import alerts, events, movies, sessions
@@ -237,3 +239,17 @@ def test_every_event_has_its_place(plain: Bench) -> None:
         told = events.after(connection, 0, session_id=session.id)
     assert [event.id for event in told] == sorted({event.id for event in told})
     assert {event.session_id for event in told} == {session.id}
+
+
+def test_done_again_hears_the_configuration_of_now(plain: Bench) -> None:
+    feed(plain, 2)
+    plain.work()
+    facility = Facility(plain.parts)
+    settings = plain.instrument.settings.model_copy(update={"pixel_size_angstrom": 0.9})
+    plain.parts.instruments["krios"] = instrument_of("krios", settings)
+    first, _ = plain.movies()
+    facility.process_again(first.id, {})
+    assert [movie.metadata["values"]["pixel_size_angstrom"] for movie in plain.movies()] == [0.9, None]
+    assert [movie.state for movie in plain.movies()] == [MovieState.QUEUED, MovieState.DONE]
+    facility.process_session_again(first.session_id, {})
+    assert [movie.state for movie in plain.movies()] == [MovieState.QUEUED, MovieState.QUEUED]
