@@ -10,7 +10,8 @@ from passerelle.core.errors import PasserelleError, StorageError, storage_errors
 from passerelle.processing.metrics import BY_NAME
 from passerelle.processing.quality import judge
 from passerelle.processing.records import merged_values
-from passerelle.processing.steps import STEPS, Step
+from passerelle.processing.step import Step
+from passerelle.processing.steps import STEPS
 from passerelle.processing.task import MovieOutcome, MovieTask, StepRecord, TaskError
 from passerelle.processing.workspace import Workspace
 

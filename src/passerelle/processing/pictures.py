@@ -32,7 +32,7 @@ def low_pass(image: NDArray[np.float32], finest_px: float) -> NDArray[np.float32
     """Return `image` (y, x) without detail finer than `finest_px` pixels: a Gaussian that is down to exp(-1/2) there."""
     if finest_px <= 2:
         return image
-    return gaussian_filter(image, finest_px / (2 * np.pi), truncate=3, mode="nearest")
+    return np.asarray(gaussian_filter(image, finest_px / (2 * np.pi), truncate=3, mode="nearest"), np.float32)
 
 
 def to_grey(image: NDArray[Any], low_percent: float = 0.3, high_percent: float = 99.7) -> NDArray[np.uint8]:

@@ -1,0 +1,127 @@
+"""The stages that make micrographs of frames: motion, and the corrected sums."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from passerelle.formats import write_mrc
+from passerelle.imaging.correct import correct_movie
+from passerelle.imaging.motion import MotionOptions, estimate_motion
+from passerelle.imaging.motion_numbers import summarise_motion
+from passerelle.processing.pictures import local_tracks
+from passerelle.processing.step import Result, rounded
+from passerelle.processing.steps_raw import unusable_pixels
+from passerelle.processing.workspace import Workspace
+
+
+def motion_depends(work: Workspace) -> dict[str, Any]:
+    """Name the parameters of the alignment."""
+    return {"recipe": work.task.recipe.motion.model_dump()}
+
+
+def run_motion(work: Workspace) -> Result:
+    """Find how the specimen moved."""
+    recipe = work.task.recipe.motion
+    bad, _ = unusable_pixels(work)
+    options = MotionOptions(
+        patches=(recipe.patches_y, recipe.patches_x),
+        bfactor_angstrom2=recipe.bfactor_angstrom2,
+        max_drift_px=recipe.max_drift_px,
+        hot_pixels=False,  # the gain step has found them
+    )
+    estimate = estimate_motion(
+        work.frames,
+        gain=work.gain,
+        defects=bad,
+        pixel_size_angstrom=work.pixel_size_angstrom,
+        options=options,
+        statistics=work.statistics,
+        threads=work.task.threads,
+    )
+    motion = estimate.field
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream, global_px=motion.global_px, local_px=motion.local_px, size=np.array([motion.height, motion.width])
+    )
+    summary = summarise_motion(
+        motion,
+        pixel_size_angstrom=work.pixel_size_angstrom,
+        dose_per_frame=work.dose_per_frame,
+        pre_exposure=work.pre_exposure,
+    )
+    lost = int(estimate.frame_rejected.sum())
+    result = Result(
+        {
+            "total_motion_angstrom": summary.total_angstrom,
+            "early_motion_angstrom": summary.early_angstrom,
+            "late_motion_angstrom": summary.late_angstrom,
+            "max_frame_motion_angstrom": summary.largest_step_angstrom,
+            "local_motion_px": summary.local_rms_px,
+            "motion_residual_px": estimate.residual_px,
+            "patches_rejected": int(estimate.patch_rejected.sum()),
+            "frames_rejected": lost,
+        }
+    )
+    if lost:
+        result.warnings.append(f"The drift of {lost} of {motion.frames} frames could not be measured and is their neighbours'.")
+    result.outputs["motion"] = work.records.write("motion.npz", stream.getvalue())
+    local = local_tracks(motion, estimate.patch_centres_px)
+    curves = {
+        "drift": {
+            "frame": list(range(1, motion.frames + 1)),
+            "dy_angstrom": rounded(motion.global_px[:, 0] * work.pixel_size_angstrom),
+            "dx_angstrom": rounded(motion.global_px[:, 1] * work.pixel_size_angstrom),
+        },
+        "local": {
+            "height": motion.height,
+            "width": motion.width,
+            "y": rounded(estimate.patch_centres_px[:, 0]),
+            "x": rounded(estimate.patch_centres_px[:, 1]),
+            "dy_px": [rounded(track[:, 0]) for track in local],
+            "dx_px": [rounded(track[:, 1]) for track in local],
+        },
+    }
+    result.outputs["motion_curves"] = work.records.write("motion.json", json.dumps(curves).encode())
+    work.__dict__["field"] = motion
+    return result
+
+
+def sums_depends(work: Workspace) -> dict[str, Any]:
+    """Name the parameters of dose weighting and output."""
+    return {"recipe": work.task.recipe.dose.model_dump()}
+
+
+def run_sums(work: Workspace) -> Result:
+    """Write the corrected micrographs."""
+    recipe = work.task.recipe.dose
+    dose = work.dose_per_frame
+    bad, blank = unusable_pixels(work)
+    sums = correct_movie(
+        work.frames,
+        gain=work.gain,
+        defects=bad,
+        blank=blank,
+        field=work.field,
+        pixel_size_angstrom=work.pixel_size_angstrom,
+        voltage_kv=work.voltage_kv,
+        dose_per_frame=dose,
+        pre_exposure=work.pre_exposure,
+        weighted=recipe.weighted and bool(dose),
+        half_sums=recipe.half_sums and work.frames.shape[0] > 1,
+        threads=work.task.threads,
+    )
+    result = Result({"counts_per_pixel": float(sums.unweighted.mean())})
+    images = {"micrograph": sums.unweighted, "micrograph_weighted": sums.weighted, "even": sums.even, "odd": sums.odd}
+    for role, image in images.items():
+        if image is None:
+            continue
+        name = f"{role.replace('_', '-')}.mrc"
+        write_mrc(work.folder / name, image, work.pixel_size_angstrom, recipe.output)
+        result.outputs[role] = name
+        work.images[role] = image
+    work.drop_frames()  # nothing after this needs them
+    return result
