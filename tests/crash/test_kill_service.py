@@ -29,6 +29,7 @@ from passerelle.testing.crash_service import crash_settings
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 MOVIES = 12
 KILLS = int(os.environ.get("PASSERELLE_KILLS", "100"))
+REAL_KILLS = int(os.environ.get("PASSERELLE_REAL_KILLS", "6"))
 KILLS_A_SESSION = 10
 
 
@@ -224,5 +225,6 @@ def test_real_processing_survives_kills(executor: str, tmp_path: Path) -> None:
     rng = random.Random(7)
     source = make_movies(tmp_path / "source", frames=6, size=256)
     expected = uninterrupted(tmp_path / "calm", source, executor, "real")
-    found = interrupted(tmp_path / "storm", source, executor, "real", 6, rng)
-    assert found == expected
+    for first in range(0, REAL_KILLS, KILLS_A_SESSION):
+        kills = min(KILLS_A_SESSION, REAL_KILLS - first)
+        assert interrupted(tmp_path / f"storm{first}", source, executor, "real", kills, rng) == expected
