@@ -6,7 +6,7 @@ import resource
 import time
 
 from passerelle.core.digest import fingerprint
-from passerelle.core.errors import PasserelleError, StorageError, storage_errors
+from passerelle.core.errors import PasserelleError, StorageError
 from passerelle.processing.metrics import BY_NAME
 from passerelle.processing.quality import judge
 from passerelle.processing.records import merged_values
@@ -14,6 +14,8 @@ from passerelle.processing.step import Step
 from passerelle.processing.steps import STEPS
 from passerelle.processing.task import MovieOutcome, MovieTask, StepRecord, TaskError
 from passerelle.processing.workspace import Workspace
+
+_CLAIM_SECONDS = 60.0  # a worker whose service was killed ends within seconds
 
 
 def process_movie(task: MovieTask) -> MovieOutcome:
@@ -26,10 +28,10 @@ def process_movie(task: MovieTask) -> MovieOutcome:
     error: TaskError | None = None
     current = STEPS[0]
     try:
-        with storage_errors(work.folder):
-            work.folder.mkdir(parents=True, exist_ok=True)
-        for current in STEPS:
-            work.done[current.name] = _perform(current, work)
+        with work.records.claimed(_CLAIM_SECONDS):
+            work.check_size()
+            for current in STEPS:
+                work.done[current.name] = _perform(current, work)
     except PasserelleError as problem:
         error = _described(problem, current)
     except MemoryError as problem:
@@ -62,8 +64,11 @@ def _perform(step: Step, work: Workspace) -> StepRecord:
     expected = step.fingerprint(work)
     if standing := work.records.reusable(step.name, expected):
         return standing
+    work.records.begin(step.name)
     wall, cpu = time.monotonic(), _cpu_seconds()
     result = step.run(work)
+    if step.reads_raw:
+        work.check_unchanged()
     return work.records.keep(
         StepRecord(
             step=step.name,

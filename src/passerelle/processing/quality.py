@@ -24,11 +24,11 @@ _BECAUSE: dict[tuple[str, str], str] = {
 _MOST_DIGITS = 6
 
 
-def judge(metrics: Mapping[str, float], thresholds: Mapping[str, Threshold]) -> tuple[Verdict, tuple[str, ...]]:
+def judge(metrics: Mapping[str, float | None], thresholds: Mapping[str, Threshold]) -> tuple[Verdict, tuple[str, ...]]:
     """Return the verdict on a micrograph and the reasons for it, the gravest first.
 
     metrics: values by name (processing.metrics), in their stored units. A metric that was not measured (absent) is not judged;
-    one that is not a number marks the micrograph. A value exactly on a limit is inside.
+    one that is not a number (None, as databases keep it) marks the micrograph. A value exactly on a limit is inside.
     """
     rejected: list[str] = []
     marked: list[str] = []
@@ -36,7 +36,7 @@ def judge(metrics: Mapping[str, float], thresholds: Mapping[str, Threshold]) -> 
         if name not in metrics:
             continue
         value = metrics[name]
-        if math.isnan(value):
+        if value is None or math.isnan(value):
             marked.append(f"{_label(name)} could not be measured")
         elif reason := _outside(name, value, threshold.reject_min, threshold.reject_max):
             rejected.append(reason)

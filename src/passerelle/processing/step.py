@@ -23,13 +23,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage. `version` changes when its results would; `after` are the steps whose results it reads."""
+    """A stage. `version` changes when its results would; `after` are the steps whose results it reads.
+
+    reads_raw: it reads the movie or its references, which must be the same files when it has ended.
+    """
 
     name: str
     version: int
     after: tuple[str, ...]
     depends: Callable[[Workspace], dict[str, Any]]
     run: Callable[[Workspace], Result]
+    reads_raw: bool = False
 
     def fingerprint(self, work: Workspace) -> str:
         """Return what identifies this step's result: its version, what it depends on, and the steps before it."""

@@ -8,10 +8,10 @@ from passerelle.processing.steps_picture import ctf_depends, pictures_depends, r
 from passerelle.processing.steps_raw import gain_depends, run_gain, run_stack, stack_depends
 
 STEPS: tuple[Step, ...] = (
-    Step("stack", 1, (), stack_depends, run_stack),
-    Step("gain", 1, ("stack",), gain_depends, run_gain),
-    Step("motion", 1, ("stack", "gain"), motion_depends, run_motion),
-    Step("sums", 1, ("stack", "gain", "motion"), sums_depends, run_sums),
+    Step("stack", 1, (), stack_depends, run_stack, reads_raw=True),
+    Step("gain", 1, ("stack",), gain_depends, run_gain, reads_raw=True),
+    Step("motion", 2, ("stack", "gain"), motion_depends, run_motion, reads_raw=True),
+    Step("sums", 1, ("stack", "gain", "motion"), sums_depends, run_sums, reads_raw=True),
     Step("ctf", 1, ("sums",), ctf_depends, run_ctf),
     Step("pictures", 1, ("sums", "motion"), pictures_depends, run_pictures),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,11 @@ def run_motion(work: Workspace) -> Result:
             "frames_rejected": lost,
         }
     )
-    if lost:
+    if lost == motion.frames:
+        # zeros would read as a specimen that stood still: what was not measured is no number
+        result.values |= dict.fromkeys((name for name in result.values if "motion" in name), math.nan)
+        result.warnings.append("The drift could not be measured: too little signal. The frames were summed as they are.")
+    elif lost:
         result.warnings.append(f"The drift of {lost} of {motion.frames} frames could not be measured and is their neighbours'.")
     result.outputs["motion"] = work.records.write("motion.npz", stream.getvalue())
     local = local_tracks(motion, estimate.patch_centres_px)

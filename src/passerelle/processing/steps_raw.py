@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,7 @@ def stack_depends(work: Workspace) -> dict[str, Any]:
     return {
         "movie": task.movie,
         "frames": list(task.frames),
-        "size": task.size,
-        "mtime_ns": task.mtime_ns,
+        "files": [known[1:] for known in work.raw_files.movie],
         "generation": task.generation,
         "use": [motion.first_frame, motion.last_frame, motion.eer_dose_per_fraction, motion.eer_upsampling],
         "values": {name: task.metadata.get(name) for name in ("pixel_size_angstrom", "voltage_kv", "dose_e_per_angstrom2")},
@@ -50,22 +48,11 @@ def gain_depends(work: Workspace) -> dict[str, Any]:
     """Name the references and how they are used."""
     task = work.task
     return {
-        "gain": _identity(task.gain),
-        "defects": _identity(task.defects),
+        "gain": work.raw_files.gain,
+        "defects": work.raw_files.defects,
         "recipe": task.recipe.gain.model_dump(),
         "check": task.check_gain,
     }
-
-
-def _identity(path: str | None) -> list[Any] | None:
-    """A reference file is known by its name, size and time: replaced in place, it is another one."""
-    if path is None:
-        return None
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError:
-        return [path]  # its reader will say so in words
-    return [path, status.st_size, status.st_mtime_ns]
 
 
 def run_gain(work: Workspace) -> Result:

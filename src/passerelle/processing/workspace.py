@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.core.errors import BadConfiguration, BadFile
+from passerelle.core.errors import BadConfiguration, BadFile, IncompleteFile, storage_errors
 from passerelle.formats import EerOptions, MovieHeader, load_stack, open_movie, read_defects, read_gain, read_header, read_image
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, frame_statistics
 from passerelle.imaging.gain import multiplier, orient
 from passerelle.processing.records import Records
 from passerelle.processing.task import MovieTask, StepRecord
+
+FileIdentity = tuple[str, int | None, int | None]  # path, bytes, time of the last change (ns); None where it is not there
+
+
+@dataclass(frozen=True, slots=True)
+class RawFiles:
+    """What is read, each known by its name, size and time: replaced in place, it is another file."""
+
+    movie: tuple[FileIdentity, ...]  # the movie, or its frames in order
+    gain: FileIdentity | None
+    defects: FileIdentity | None
 
 
 class Workspace:
@@ -80,6 +92,48 @@ class Workspace:
         """Dose on the specimen before the first frame in use, e/Å²."""
         recipe = self.task.recipe
         return recipe.dose.pre_exposure_e_per_angstrom2 + recipe.motion.first_frame * (self.dose_per_frame or 0.0)
+
+    # -- the files -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def raw_files(self) -> RawFiles:
+        """The files as they were when the work began; fingerprints are made from this."""
+        return self._look()
+
+    def _look(self) -> RawFiles:
+        task = self.task
+        return RawFiles(
+            movie=tuple(_identity(path) for path in task.frames or (task.movie,)),
+            gain=None if task.gain is None else _identity(task.gain),
+            defects=None if task.defects is None else _identity(task.defects),
+        )
+
+    def check_size(self) -> None:
+        """Compare with what was queued.
+
+        Raises:
+            IncompleteFile: the movie has another size.
+        """
+        sizes = [size for _, size, _ in self.raw_files.movie if size is not None]
+        if len(sizes) == len(self.raw_files.movie) and sum(sizes) != self.task.size:
+            raise IncompleteFile(
+                f"has {sum(sizes):,} bytes; when it was queued it had {self.task.size:,}.",
+                advice="It is taken up again when it is whole.",
+                path=self.task.movie,
+            )
+
+    def check_unchanged(self) -> None:
+        """Look whether what was read is still what it was when the work began.
+
+        Raises:
+            IncompleteFile: a file was written to, replaced or removed meanwhile; what was read may be a mix of old and new.
+        """
+        before, now = self.raw_files, self._look()
+        if before == now:
+            return
+        known = zip((*before.movie, before.gain, before.defects), (*now.movie, now.gain, now.defects), strict=True)
+        changed = next(old[0] for old, new in known if old is not None and old != new)
+        raise IncompleteFile("was changed while it was read.", advice="It is read again.", path=changed)
 
     # -- the movie -----------------------------------------------------------------------------------------------
 
@@ -178,3 +232,12 @@ class Workspace:
                 height=int(stored["size"][0]),
                 width=int(stored["size"][1]),
             )
+
+
+def _identity(path: str) -> FileIdentity:
+    with storage_errors(path):
+        try:
+            status = Path(path).stat()
+        except FileNotFoundError:
+            return (path, None, None)  # its reader says so in words
+    return (path, status.st_size, status.st_mtime_ns)

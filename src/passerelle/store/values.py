@@ -72,7 +72,7 @@ class Movie:
     started_at: float | None
     finished_at: float | None
     fingerprint: str | None
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | None]  # None: it could not be measured
     verdict: Verdict | None
     reasons: tuple[str, ...]
     chosen: Verdict | None

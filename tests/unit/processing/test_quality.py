@@ -81,3 +81,10 @@ def test_an_infinite_or_tiny_value_never_breaks_the_sentence(name: str, value: f
     verdict, reasons = judge({name: value}, {name: Threshold(warn_min=low, reject_max=high)})
     assert (verdict == "accept") == (not reasons)
     assert (verdict == "reject") == (value > high)
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_what_could_not_be_measured_marks_the_micrograph_also_as_a_database_keeps_it(value: float | None):
+    verdict, reasons = judge(GOOD | {"total_motion_angstrom": value}, default_thresholds())
+    assert verdict == "warn"
+    assert reasons == (f"{BY_NAME['total_motion_angstrom'].label} could not be measured",)
