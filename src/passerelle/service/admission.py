@@ -45,6 +45,7 @@ def admit(
         movies.move_all(connection, [step for step in back if step is not None], at=at)
         known = movies.by_id(connection, ids)
     admitted = Admitted()
+    habit = _sidecar_habit(connection, session)
     steps: list[movies.Step] = []
     notes: list[tuple[Movie, Mapping[str, Any]]] = []
     most_frames = 0
@@ -52,7 +53,7 @@ def admit(
         if movie.state is not MovieState.FOUND:
             continue
         own = companions[movie.key]
-        answer = _readiness(movie, own, session, instrument, lying, at)
+        answer = _readiness(movie, own, session, instrument, lying, habit, at)
         if isinstance(answer, flow.Ready):
             steps.append(movies.Step(movie, MovieState.QUEUED, _queued(own, answer, at), _story(answer)))
             admitted.queued += 1
@@ -124,8 +125,20 @@ def _back(
     return None
 
 
+def _sidecar_habit(connection: Connection, session: Session) -> frozenset[Role]:
+    """Return what this session's movies come with: SerialEM writes an mdoc a movie or none, as its user has set it."""
+    latest = movies.latest_admitted(connection, session.id)
+    return frozenset({Role.MOVIE_METADATA}) if latest is not None and "sidecar" in latest.said else frozenset()
+
+
 def _readiness(
-    movie: Movie, companions: Sequence[File], session: Session, instrument: Instrument, lying: Candidates, at: float
+    movie: Movie,
+    companions: Sequence[File],
+    session: Session,
+    instrument: Instrument,
+    lying: Candidates,
+    habit: frozenset[Role],
+    at: float,
 ) -> flow.Readiness:
     main = main_files(companions)
     place = instrument.program.place(paths.from_text(main[0].path)) if main else None
@@ -133,7 +146,7 @@ def _readiness(
     chosen = references(movie, lying, instrument)
     return flow.readiness(
         companions,
-        expects=place.expects if place else frozenset(),
+        expects=(place.expects if place else frozenset()) | habit,
         expected_frames=from_sidecar or session.expected_frames,
         certain=from_sidecar is not None,
         gain=chosen.gain_state,

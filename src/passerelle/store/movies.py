@@ -220,6 +220,12 @@ def latest_told(connection: Connection, session_id: int) -> Movie | None:
     return next((movie for movie in _all(connection, query) if movie.metadata), None)
 
 
+def latest_admitted(connection: Connection, session_id: int) -> Movie | None:
+    """Return the movie of a session that was queued last, whatever became of it."""
+    query = select(movies).where(movies.c.session_id == session_id, movies.c.queued_at.is_not(None))
+    return next(iter(_all(connection, query.order_by(movies.c.queued_at.desc(), movies.c.id.desc()).limit(1))), None)
+
+
 def startable(connection: Connection, *, now: float, newest: bool, limit: int, but_not: Iterable[int] = ()) -> list[Movie]:
     """Return queued movies that may start now: the newest or the oldest exposures first, of open and closed sessions alike."""
     taken = list(but_not)

@@ -236,3 +236,25 @@ def test_an_instrument_taken_out_of_the_configuration_holds_nobody_up(bench: Ben
     assert "not in the configuration" in (movie.error or "")
     (view,) = bench.parts.status.sessions()
     assert view.counters.failed == 1
+
+
+def test_a_session_whose_movies_came_with_sidecars_waits_for_the_next_ones(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, program="serialem")
+    mdoc = b"[ZValue = 0]\nPixelSpacing = 0.85\nExposureDose = 40\nNumSubFrames = 40\n"
+
+    def states() -> list[MovieState]:
+        return [movie.state for movie in bench.movies()]
+
+    bench.take(bench.whole("s/frames/one.tif"))
+    assert states() == [MovieState.QUEUED]  # nothing is known of this session's habits
+    bench.take(bench.whole("s/frames/one.tif.mdoc", mdoc))
+    bench.take(bench.whole("s/frames/two.tif"))
+    assert states() == [MovieState.QUEUED, MovieState.FOUND]
+    bench.take(bench.whole("s/frames/two.tif.mdoc", mdoc))
+    assert states() == [MovieState.QUEUED, MovieState.QUEUED]
+    bench.take(bench.whole("s/frames/three.tif"))
+    bench.later(31.0)
+    assert states()[2] is MovieState.QUEUED
+    bench.later(1.0)
+    bench.take(bench.whole("s/frames/four.tif"))
+    assert states()[3] is MovieState.QUEUED  # the habit has ended
