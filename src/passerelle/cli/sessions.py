@@ -41,12 +41,13 @@ def export(
     star: Annotated[Path, typer.Option(help="Write the STAR file here.")] = Path("micrographs_accepted.star"),
     config: Config = None,
     state: State = None,
+    json: Json = False,
 ) -> None:
     """Write the accepted micrographs of a session as a STAR file that RELION 3.1 and later read."""
     with _facility(config, state) as facility:
         content = facility.export_star(session)
     write_bytes(star, content)
-    show.out.print(f"Wrote {star}.", soft_wrap=True)
+    show.as_json({"star": str(star)}) if json else show.out.print(f"Wrote {star}.", soft_wrap=True)
 
 
 @contextmanager
