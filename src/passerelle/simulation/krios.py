@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -17,8 +16,9 @@ from threading import Lock
 import mrcfile
 import numpy as np
 
-from passerelle.core.errors import BadFile, NotFound, StorageError, storage_errors
+from passerelle.core.errors import BadFile, NotFound, PasserelleError, StorageError, storage_errors
 from passerelle.core.log import logger
+from passerelle.programs import run
 from passerelle.simulation.specimen import Specimen
 
 _REQUIREMENT = "mrcfile==1.5.4"
@@ -122,14 +122,13 @@ def _download(work: Path) -> Path:
     logger.info("micrographs_fetched", package=_REQUIREMENT)
     options = ["--no-deps", "--no-binary", ":all:", "--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1"]
     command = [sys.executable, "-m", "pip", "download", *options, "--timeout", "15", "--dest", str(work), _REQUIREMENT]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotFound(f"pip could not get {_REQUIREMENT}: {error}.", advice="Choose the phantom, or go online.") from error
     archive = work / _ARCHIVE
-    if done.returncode or not archive.is_file():
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:200]
-        raise NotFound(f"pip could not get {_REQUIREMENT}: {said}", advice="Choose the phantom, or go online.")
+    try:
+        run(command, seconds=_SECONDS)
+    except PasserelleError as error:
+        raise NotFound(f"pip could not get {_REQUIREMENT}: {error}", advice="Choose the phantom, or go online.") from error
+    if not archive.is_file():
+        raise NotFound(f"pip ended well and left no {_ARCHIVE}.", advice="Choose the phantom.")
     found = _sha256(archive)
     if found != _ARCHIVE_SHA256:
         raise BadFile(f"has SHA-256 {found}; expected {_ARCHIVE_SHA256}.", advice="Do not use it.", path=_ARCHIVE)

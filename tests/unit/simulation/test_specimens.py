@@ -174,16 +174,19 @@ def test_a_damaged_file_in_the_cache_is_not_believed(tmp_path: Path):
 
 
 def test_an_archive_with_another_digest_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class Done:
-        returncode = 0
-        stderr = ""
-
-    def download(command: list[str], **_: object) -> Done:
+    def download(command: list[str], **_: object) -> str:
         folder = Path(command[command.index("--dest") + 1])
         (folder / "mrcfile-1.5.4.tar.gz").write_bytes(b"not the archive")
-        return Done()
+        return ""
 
-    monkeypatch.setattr(krios.subprocess, "run", download)
+    monkeypatch.setattr(krios, "run", download)
     with pytest.raises(BadFile, match=hashlib.sha256(b"not the archive").hexdigest()):
         krios_micrograph("k2", cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_pip_says_is_told_and_the_phantom_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(NotFound, match=r"pip could not get mrcfile.*Choose the phantom"):
+        krios_micrograph("k2", cache=tmp_path)
