@@ -124,10 +124,14 @@ def _show(processed: service.Processed, *, json: bool) -> None:
         )
         return
     show.out.print(show.movies_table(processed.movies))
+    show.errors(processed.movies)
     show.problems(processed)
-    words = "interrupted; run it again to go on" if processed.interrupted else "done"
     done = len(processed.movies) - processed.failed
-    show.out.print(f"{done} of {len(processed.movies)} movies in {show.duration(processed.seconds)}, {words}.")
+    rest = "Interrupted; run it again to go on." if processed.interrupted else ""
+    if processed.failed and not processed.interrupted:
+        rest = f"{processed.failed} have no result: see above; run it again when that is mended."
+    words = f"{done} of {len(processed.movies)} movies have a result, after {show.duration(processed.seconds)}. {rest}"
+    show.out.print(words.strip(), soft_wrap=True)
     show.out.print(f"Results: {processed.results}", soft_wrap=True)
 
 

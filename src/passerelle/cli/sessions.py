@@ -33,7 +33,11 @@ def movies(session: SessionId, config: Config = None, state: State = None, json:
     """List the movies of a session with their verdicts and numbers."""
     with _facility(config, state) as facility:
         rows = facility.movies(session)
-    show.as_json(rows) if json else show.out.print(show.movies_table(rows))
+    if json:
+        show.as_json(rows)
+        return
+    show.out.print(show.movies_table(rows))
+    show.errors(rows)
 
 
 def export(

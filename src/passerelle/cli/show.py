@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from passerelle.core.errors import PasserelleError, printable
+from passerelle.core.states import MovieState
 from passerelle.processing import BY_NAME
 from passerelle.service.process_folder import Processed
 from passerelle.service.view import MovieRow, SessionView
@@ -80,6 +81,17 @@ def problems(processed: Processed) -> None:
             out.print(f"[yellow]{escape(printable(session.name))}:[/] {escape(words)}")
 
 
+def errors(rows: Iterable[MovieRow], *, most: int = 20) -> None:
+    """Print why movies have no result, and what to do."""
+    told = [row for row in rows if row.error]
+    for row in told[:most]:
+        out.print(
+            f"[red]{escape(printable(row.name))}:[/] {escape(row.error or '')} [dim]{escape(row.advice or '')}[/]", soft_wrap=True
+        )
+    if len(told) > most:
+        out.print(f"… and {len(told) - most} more; --json lists all.")
+
+
 def movies_table(rows: Iterable[MovieRow]) -> Table:
     """Return the summary table of movies: verdict and the numbers that are read first."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -90,7 +102,7 @@ def movies_table(rows: Iterable[MovieRow]) -> Table:
     room = max(out.width - _NUMBERS_WIDTH, 12)
     for row in rows:
         verdict = row.chosen or row.verdict
-        word = verdict.value if verdict else row.state.value
+        word = verdict.value if verdict else "not whole" if row.state is MovieState.FOUND and row.error else row.state.value
         colour = _STYLE.get(word, "red" if word == "failed" else "dim")
         numbers = [metric_text(name, row.metrics.get(name)) for name in SHOWN_METRICS]
         table.add_row(escape(_shortened(printable(row.name), room)), f"[{colour}]{word}[/]", *numbers)

@@ -6,7 +6,7 @@ import resource
 import time
 
 from passerelle.core.digest import fingerprint
-from passerelle.core.errors import PasserelleError, StorageError
+from passerelle.core.errors import PasserelleError, StorageError, printable
 from passerelle.processing.metrics import BY_NAME
 from passerelle.processing.quality import judge
 from passerelle.processing.records import merged_values
@@ -33,12 +33,12 @@ def process_movie(task: MovieTask) -> MovieOutcome:
             for current in STEPS:
                 work.done[current.name] = _perform(current, work)
     except PasserelleError as problem:
-        error = _described(problem, current)
+        error = _described(problem, current, task.movie)
     except MemoryError as problem:
         described = StorageError(
             "needs more memory than this machine has free.", advice="Use fewer workers.", path=task.movie
         ).with_traceback(problem.__traceback__)
-        error = _described(described, current)
+        error = _described(described, current, task.movie)
     records = tuple(work.done[step.name] for step in STEPS if step.name in work.done)
     values = merged_values(work.done)
     finished_at = time.time()
@@ -87,5 +87,7 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _described(problem: PasserelleError, step: Step) -> TaskError:
-    return TaskError(kind=type(problem).__name__, message=str(problem), step=step.name, retry=problem.retry.value)
+def _described(problem: PasserelleError, step: Step, movie: str) -> TaskError:
+    # what knows arrays only cannot name the file
+    words = str(problem) if problem.path is not None else f"{printable(movie)}: {problem}"
+    return TaskError(kind=type(problem).__name__, message=words, step=step.name, retry=problem.retry.value)

@@ -284,6 +284,8 @@ def movie_row(row: movies.Row) -> MovieRow:
         metrics={name: inner for name, inner in row.metrics.items() if inner is not None and math.isfinite(inner)},
         grid_square=row.grid_square,
         foil_hole=row.foil_hole,
+        error=row.error,
+        advice=row.advice,
     )
 
 

@@ -94,6 +94,8 @@ class MovieRow(_View):
     metrics: dict[str, float]
     grid_square: str | None = None
     foil_hole: str | None = None
+    error: str | None = None  # why it has no result, or waits; and what to do
+    advice: str | None = None
 
 
 class EventView(_View):

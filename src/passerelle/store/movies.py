@@ -163,6 +163,8 @@ class Row:
     metrics: Mapping[str, float | None]
     grid_square: str | None
     foil_hole: str | None
+    error: str | None
+    advice: str | None
 
 
 _ROW = tuple(movies.c[each.name] for each in fields(Row))
@@ -201,6 +203,8 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
             row.metrics,
             row.grid_square,
             row.foil_hole,
+            row.error,
+            row.advice,
         )
         for row in connection.execute(query)
     ]
