@@ -84,6 +84,7 @@ def test_the_tables_fit_a_person_and_name_every_movie(session):
         (["process", "gateway", "--output", "gateway/inside"], 2, "inside.*folder that it reads"),
         (["serve", "--config", "none.toml"], 66, "none.toml"),
         (["sessions", "--state", "."], 66, "no state"),
+        (["movies", "nowhere", "--state", "out-krios1-falcon"], 66, "no session `nowhere`.*krios1-falcon"),
         (["nonsense"], 2, "No such command"),
     ],
 )

@@ -11,7 +11,7 @@ import typer
 
 from passerelle.cli import show
 from passerelle.core.atomic import write_bytes
-from passerelle.core.errors import NotFound
+from passerelle.core.errors import NotFound, printable
 from passerelle.service.facility import Facility
 from passerelle.service.settings import Settings, StateSettings, read_settings
 from passerelle.service.wiring import assemble
@@ -19,7 +19,9 @@ from passerelle.service.wiring import assemble
 Config = Annotated[Path | None, typer.Option(help="The facility's passerelle.toml; default: the one in this folder.")]
 State = Annotated[Path | None, typer.Option(help="Results of `passerelle process`, in place of --config.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SessionId = Annotated[int, typer.Argument(help="Number of the session, as `passerelle sessions` lists it.")]
+SessionName = Annotated[
+    str | None, typer.Argument(help="Number or name of the session; may be left out where there is only one.")
+]
 
 
 def sessions(config: Config = None, state: State = None, json: Json = False) -> None:
@@ -29,10 +31,10 @@ def sessions(config: Config = None, state: State = None, json: Json = False) -> 
     show.as_json(views) if json else show.out.print(show.sessions_table(views))
 
 
-def movies(session: SessionId, config: Config = None, state: State = None, json: Json = False) -> None:
+def movies(session: SessionName = None, config: Config = None, state: State = None, json: Json = False) -> None:
     """List the movies of a session with their verdicts and numbers."""
     with _facility(config, state) as facility:
-        rows = facility.movies(session)
+        rows = facility.movies(_chosen(facility, session))
     if json:
         show.as_json(rows)
         return
@@ -41,7 +43,7 @@ def movies(session: SessionId, config: Config = None, state: State = None, json:
 
 
 def export(
-    session: SessionId,
+    session: SessionName = None,
     star: Annotated[Path, typer.Option(help="Write the STAR file here.")] = Path("micrographs_accepted.star"),
     config: Config = None,
     state: State = None,
@@ -49,9 +51,20 @@ def export(
 ) -> None:
     """Write the accepted micrographs of a session as a STAR file that RELION 3.1 and later read."""
     with _facility(config, state) as facility:
-        content = facility.export_star(session)
+        content = facility.export_star(_chosen(facility, session))
     write_bytes(star, content)
     show.as_json({"star": str(star)}) if json else show.out.print(f"Wrote {star}.", soft_wrap=True)
+
+
+def _chosen(facility: Facility, word: str | None) -> int:
+    """Return the session that a person means by its number or name, or by saying nothing where there is only one."""
+    known = facility.sessions()
+    chosen = [view for view in known if word is None or word in (str(view.id), view.name)]
+    if len(chosen) == 1:
+        return chosen[0].id
+    listed = ", ".join(f"{view.id} ({printable(view.name)})" for view in known) or "none yet"
+    problem = f"There is no session `{printable(word)}`." if word and not chosen else "It is not clear which session is meant."
+    raise NotFound(problem, advice=f"Sessions: {listed}.")
 
 
 @contextmanager

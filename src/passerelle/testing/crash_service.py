@@ -1,8 +1,8 @@
 """A service to be killed: real watch, real database, real workers.
 
 `python -m passerelle.testing.crash_service STATE FOLDER EXECUTOR TASKS`. TASKS: `real` processes movies; `quick` reads, hashes,
-sleeps a moment and writes, so that many kills fit into minutes. Once it watches it writes the ids of its workers to STATE/ready; it runs
-until it is killed.
+sleeps a moment and writes, so that many kills fit into minutes. Once it watches it writes the ids of its workers to STATE/ready;
+it runs until it is killed.
 """
 
 from __future__ import annotations
