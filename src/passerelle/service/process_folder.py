@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from passerelle.core.errors import BadInput, NotFound, PasserelleError
 from passerelle.core.states import FileState, MovieState
@@ -20,10 +21,11 @@ from passerelle.service.sessions import process_session_again, set_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
 from passerelle.service.view import MovieRow, SessionView
 from passerelle.service.wiring import Claim, Parts, assemble, dispatcher
-from passerelle.store import files, movies, sessions
+from passerelle.store import File, files, movies, paths, sessions
 
 NAME = "folder"
 _POLL_SECONDS = 0.2
+_UNDECIDED = frozenset({FileState.GROWING, FileState.GONE})
 _ACTIVE = frozenset({MovieState.QUEUED, MovieState.RUNNING})
 
 # Nobody writes here any more, so that little patience is needed; what is incomplete is reported, and not waited for.
@@ -135,14 +137,15 @@ def _again(parts: Parts, *, retry_failed: bool) -> None:
 def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event) -> None:
     instrument = parts.instruments[NAME]
     loop = dispatcher(parts, rules=_RULES, guarded=False)
-    there = set(_listing(instrument))
+    there = list(_listing(instrument))
     pace = _Pace()
     loop.start()
     try:
         while not stop.wait(_POLL_SECONDS):
             if loop.error is not None:
                 raise loop.error
-            listing = not _all_looked_at(parts, there)
+            there = _not_looked_at(parts, instrument, there)
+            listing = bool(there)
             progress = _progress(parts, listing, pace)
             told(progress)
             ended = progress.done + progress.failed + progress.waiting == progress.total
@@ -154,22 +157,39 @@ def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event)
 
 def _listing(instrument: Instrument) -> Iterator[str]:
     """Yield the files of the folder that the watch will look at, as the store names them."""
-    from passerelle.store import paths
-
     for root, folders, names in os.walk(instrument.folder):
         folders[:] = [name for name in folders if not ignored(name)]
         for name in names:
             relative = os.path.relpath(os.path.join(root, name), instrument.folder)  # noqa: PTH118 - undecodable names
-            if not ignored(name) and admit(instrument.program, relative) is not None:
+            if not ignored(name) and admit(instrument.program, relative) is not None and _regular(instrument, relative):
                 yield paths.to_text(relative)
 
 
-def _all_looked_at(parts: Parts, there: set[str]) -> bool:
+def _not_looked_at(parts: Parts, instrument: Instrument, there: Collection[str]) -> list[str]:
+    """Return the files of which the watch has not said yet what they are now; what an earlier run heard is not enough."""
+    if not there:
+        return []
     with parts.database.read() as connection:
-        for file in files.known(connection, NAME):
-            if file.state is not FileState.GROWING:
-                there.discard(file.path)
-    return not there
+        known = {file.path: file for file in files.known(connection, NAME)}
+    return [path for path in there if not _looked_at(instrument, path, known.get(path))]
+
+
+def _looked_at(instrument: Instrument, path: str, file: File | None) -> bool:
+    if file is not None and file.state in _UNDECIDED:
+        return False
+    status = _regular(instrument, paths.from_text(path))
+    if status is None:
+        return True  # gone meanwhile
+    return file is not None and (file.size, file.mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def _regular(instrument: Instrument, relative: str | PurePosixPath) -> os.stat_result | None:
+    """Return the status of a file; None of a link, pipe or device, which the watch passes over, too, and where there is none."""
+    try:
+        status = (instrument.folder / relative).lstat()
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 class _Pace:
