@@ -15,7 +15,16 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from passerelle.core.errors import BadConfiguration, Busy, Conflict, OutOfSpace, PasserelleError, StorageError, storage_errors
+from passerelle.core.errors import (
+    BadConfiguration,
+    Busy,
+    Conflict,
+    NotFound,
+    OutOfSpace,
+    PasserelleError,
+    StorageError,
+    storage_errors,
+)
 from passerelle.store import migrate
 
 _WRITES = "passerelle_writes"
@@ -219,10 +228,14 @@ def database_errors(shown: str) -> Iterator[None]:
         yield
     except exc.IntegrityError as error:
         raise Conflict(f"the database refused a row: {error.orig}.", path=shown) from error
+    except OverflowError as error:  # SQLite's driver, of a number from a foreign address
+        raise NotFound(_NO_SUCH_NUMBER) from error
     except (exc.OperationalError, exc.DatabaseError, exc.TimeoutError) as error:
         raise _ours(error, shown) from error
 
 
+_NO_SUCH_NUMBER = "There is nothing with a number as large as this."
+_OUT_OF_RANGE = "22003"
 _BUSY_STATES = ("08", "40", "53300", "55P03", "57P")  # connection, serialisation, too many connections, lock, shut down
 
 
@@ -230,6 +243,8 @@ def _ours(error: exc.SQLAlchemyError, shown: str) -> PasserelleError:
     original = getattr(error, "orig", None)
     words = str(original if original is not None else error).strip()
     state = str(getattr(original, "sqlstate", None) or "")
+    if state == _OUT_OF_RANGE:
+        return NotFound(_NO_SUCH_NUMBER)
     if "database or disk is full" in words or state == "53100":
         return OutOfSpace("could not be written: the disk is full.", advice="Free space; work goes on by itself.", path=shown)
     if "locked" in words or "busy" in words or state.startswith(_BUSY_STATES) or isinstance(error, exc.TimeoutError):

@@ -255,3 +255,11 @@ def test_every_path_comes_back_byte_for_byte(raw: bytes) -> None:
 def test_what_is_storable_fits_every_column(text: str) -> None:
     assert "\0" not in paths.storable(text)
     paths.storable(text + "\udcff").encode("utf-8")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**30])
+def test_a_number_larger_than_any_column_holds_is_not_found(database: Database, number: int) -> None:
+    with pytest.raises(NotFound), database.read() as connection:
+        movies.get(connection, number)
+    with pytest.raises(NotFound), database.read() as connection:
+        sessions.get(connection, number)
