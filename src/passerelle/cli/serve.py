@@ -55,8 +55,22 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     with running(settings, port=port) as (_, address, alive):
         show.out.print(f"{settings.facility}: [bold]{address}[/]  (Ctrl-C ends)")
+        if words := exposure(settings):
+            show.err.print(f"[yellow]{words}[/]", soft_wrap=True)
         while alive() and not stop.wait(0.5):
             pass
+
+
+def exposure(settings: Settings) -> str:
+    """Say who may see and change what the page shows, where that is not only this machine's users."""
+    host = settings.web.host
+    if host in _LOOPBACK:
+        return ""
+    words = f"Everyone whose network reaches {host}:{settings.web.port} may see the pages and change verdicts and parameters: no "
+    words += "password is asked for. Keep the port behind a firewall or a proxy that asks."
+    if not settings.web.names:
+        words += " Browsers elsewhere are refused until web.names holds the name that they use."
+    return words
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Guard:
             return (
                 400,
                 "This service does not answer to the name that was asked for.",
-                "Open it by localhost, or add the name to web.hosts in the configuration.",
+                "Open it by localhost, or add the name to web.names in the configuration.",
             )
         if scope["method"] in _SAFE_METHODS:
             return None
