@@ -175,9 +175,10 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
     """Return in words what differs: nothing may."""
     told = [f"{key} is there only once" for key in found.keys() ^ expected.keys()]
     for key in found.keys() & expected.keys():
-        for field in expected[key]:
-            if found[key][field] != expected[key][field]:
-                told.append(f"{key} {field}: {found[key][field]} instead of {expected[key][field]}")
+        is_now, was = ({**each[key], **each[key]["metrics"], "metrics": None} for each in (found, expected))
+        for field in is_now.keys() | was.keys():
+            if is_now.get(field) != was.get(field):
+                told.append(f"{key} {field}: {is_now.get(field)} instead of {was.get(field)}")
     return told
 
 
