@@ -120,4 +120,5 @@ def test_the_micrograph_full_of_ice_is_rejected_and_the_reason_says_why(real_dat
     assert " is worse than 10 Å" in reasons[0]
     with mrcfile.mrcinterpreter.MrcInterpreter(io.BytesIO(gzip.decompress(mask_path.read_bytes())), permissive=True) as mrc:
         mask_percent = 100 * float((np.array(mrc.data) > 0.5).mean())
+    assert any(reason.startswith("Contamination ") and "ice crystals" in reason for reason in reasons)
     assert mask_percent - 1 < metrics["contamination_percent"] < mask_percent + 6

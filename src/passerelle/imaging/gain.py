@@ -152,5 +152,8 @@ def residual_gain(mean_frame_corrected: NDArray[Any], *, noise_variance: float =
     variance = float(np.vdot(detail, detail)) / detail.size / (1 - 1 / _DETAIL_PX**2) - noise_variance / mean**2
     smooth = neighbourhood_mean(picture, live, _SMOOTH_PX // 2)
     smooth = smooth[smooth > 0]
+    sd = float(np.sqrt(max(variance, 0.0)))
+    if not smooth.size:  # so few counts that nowhere a neighbourhood is known
+        return sd, 1.0
     low, high = (float(v) for v in np.percentile(smooth[:: max(1, smooth.size // 200_000)], (2.5, 97.5)))
-    return float(np.sqrt(max(variance, 0.0))), high / low if low > 0 else 1.0
+    return sd, high / low if low > 0 else 1.0

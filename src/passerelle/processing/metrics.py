@@ -78,7 +78,7 @@ METRICS: tuple[Metric, ...] = (
         "%",
         "share of the picture covered by ice crystals, carbon edge or other objects too dark or bright",
         0,
-        threshold=Threshold(warn_max=15.0, reject_max=40.0),
+        threshold=Threshold(warn_max=10.0, reject_max=40.0),
     ),
     Metric("dose_e_per_angstrom2", "Dose", "e/Å²", "dose of the whole exposure on the specimen", 1),
     Metric("counts_per_pixel", "Counts", "e/px", "mean of the unweighted sum", 2),
