@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,17 @@ _REMOTE = {
     *("ceph", "glusterfs", "lustre", "gpfs", "beegfs", "beegfs_nodev", "ocfs2", "gfs2", "orangefs", "pvfs2"),
     *("vboxsf", "vmhgfs", "prl_fs", "drvfs", "fuse"),
 }
+# statfs(2): kinds of local file systems by their magic number, for where the table of mounts does not reach (inside of a chroot)
+_LOCAL_BY_MAGIC = {
+    0xEF53: "ext4",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x794C7630: "overlay",
+    0x2FC12FC1: "zfs",
+    0xF2F52010: "f2fs",
+}
+_STATFS_BYTES = 256  # more than struct statfs has anywhere
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -30,7 +42,7 @@ def mount_kind(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> st
     try:
         lines = os.fsdecode(mountinfo.read_bytes()).splitlines()
     except OSError:
-        return None
+        return _kind_by_magic(path)
     target = os.path.realpath(path)
     best, kind = -1, None
     for line in lines:
@@ -43,4 +55,12 @@ def mount_kind(path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> st
         # of two mounts on one point the later line is the one on top
         if inside and len(point) >= best:
             best, kind = len(point), after.split(" ", 1)[0]
-    return kind
+    return kind or _kind_by_magic(path)
+
+
+def _kind_by_magic(path: Path) -> str | None:
+    """Ask statfs(2), whose first word is the magic number; None for network and unknown file systems, and missing paths."""
+    answer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if ctypes.CDLL(None).statfs(os.fsencode(path), answer) != 0:
+        return None
+    return _LOCAL_BY_MAGIC.get(ctypes.c_long.from_buffer(answer).value & 0xFFFFFFFF)

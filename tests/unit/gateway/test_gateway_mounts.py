@@ -44,5 +44,13 @@ def test_a_mount_of_unknown_kind_is_polled(tmp_path: Path) -> None:
     assert is_remote(Path("/data"), tmp_path / "absent")
 
 
+def test_where_the_table_of_mounts_does_not_reach_the_disk_itself_is_asked(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "mountinfo"
+    elsewhere.write_text("30 22 0:25 / /mnt/krios rw - cifs //falcon/images rw\n")
+    assert mount_kind(tmp_path, elsewhere) == mount_kind(tmp_path, tmp_path / "absent") is not None
+    assert not is_remote(tmp_path, elsewhere)
+    assert is_remote(Path("/proc/self"), elsewhere)  # neither a disk nor a share
+
+
 def test_this_machines_own_disk_is_known() -> None:
     assert mount_kind(Path("/")) is not None

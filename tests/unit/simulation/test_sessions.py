@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from passerelle.acquisition import Role, identify
 from passerelle.acquisition.grid import is_atlas_of
 from passerelle.acquisition.grid_files import read_atlas, read_epu_session, read_grid_square, read_picture_geometry
-from passerelle.core.errors import BadFile, BadInput, NotFound, PasserelleError
+from passerelle.core.errors import BadFile, BadInput, NotFound, PasserelleError, ProgramFailed
 from passerelle.formats import EerOptions, load_stack, open_movie, read_defects, read_gain, read_header
 from passerelle.imaging.correct import correct_movie
 from passerelle.imaging.fourier_ring import fourier_ring_correlation
@@ -296,12 +296,13 @@ def test_a_truth_that_is_none_is_refused(tmp_path: Path):
 
 
 def test_without_a_network_the_phantom_takes_the_place_of_the_real_micrograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class Failed:
-        returncode = 1
-        stderr = "ERROR: Could not find a version that satisfies the requirement mrcfile==1.5.4\n"
-
     asked: list[list[str]] = []
-    monkeypatch.setattr(krios.subprocess, "run", lambda command, **_: asked.append(command) or Failed())
+
+    def failed(command: list[str], *, seconds: float) -> str:
+        asked.append(command)
+        raise ProgramFailed("ended with code 1: Could not find a version that satisfies the requirement mrcfile==1.5.4")
+
+    monkeypatch.setattr(krios, "run", failed)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with capture_logs() as said:
         _, _, aside = _run(tmp_path, program="serialem", format="mrc", specimen="k2", movies=1)
