@@ -16,7 +16,6 @@ from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
 
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-PROGRAM_NAMES = ("auto", "epu", "serialem", "digital_micrograph", "falcon", "generic")
 
 
 class InstrumentSettings(Section):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,8 +116,3 @@ class Claim:
     def release(self) -> None:
         """Give the right back."""
         os.close(self._descriptor)
-
-
-def watched_folders(parts: Parts) -> Sequence[Path]:
-    """Return the folders that are watched."""
-    return [each.folder for each in parts.instruments.values()]
