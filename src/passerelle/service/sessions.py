@@ -27,16 +27,6 @@ def close_session(database: Database, session_id: int, *, at: float | None = Non
             alerts.clear(connection, alert.kind, session_id=session_id, at=now)
 
 
-def open_session(database: Database, session_id: int, *, at: float | None = None) -> None:
-    """Open a closed session again.
-
-    Raises:
-        NotFound: no such session. IllegalMove: it is open.
-    """
-    with database.write() as connection:
-        sessions.change_state(connection, session_id, SessionState.OPEN, at=time.time() if at is None else at)
-
-
 def set_thresholds(database: Database, session_id: int, thresholds: Mapping[str, Threshold], *, at: float | None = None) -> int:
     """Replace a session's thresholds and judge its micrographs anew by their stored metrics. Return how many verdicts changed.
 

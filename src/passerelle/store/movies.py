@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select, update
 
-from passerelle.core.errors import Busy, NotFound
+from passerelle.core.errors import NotFound
 from passerelle.core.states import MovieState, SessionState, Verdict, move
 from passerelle.store import events
 from passerelle.store.paths import storable
@@ -90,26 +90,6 @@ def change_all(connection: Connection, changes: Sequence[tuple[Movie, Mapping[st
     for names, rows in groups.items():
         statement = update(movies).where(movies.c.id == bindparam("b_id")).values({name: bindparam(name) for name in names})
         connection.execute(statement, rows)
-
-
-def move_to(
-    connection: Connection, movie: Movie, target: MovieState, *, at: float, data: Mapping[str, Any] | None = None, **values: Any
-) -> Movie:
-    """Move a movie to another state, change `values` with it, and write the event.
-
-    Raises:
-        IllegalMove: the table of moves forbids it.
-        Busy: the movie was moved by another since it was read; read again and decide again.
-    """
-    move(movie.state, target, what=f"movie {movie.key}")
-    fitted = {name: _fit(name, inner) for name, inner in values.items()}
-    statement = update(movies).where(movies.c.id == movie.id, movies.c.state == movie.state)
-    if connection.execute(statement.values(state=target, **fitted)).rowcount != 1:
-        raise Busy(f"movie {movie.key} is no longer {movie.state.value}: another moved it.", advice="Try again.")
-    story = {"from": movie.state.value, "generation": fitted.get("generation", movie.generation)} | dict(data or {})
-    kind = f"movie_{target.value}"
-    events.add(connection, kind, at=at, session_id=movie.session_id, movie_id=movie.id, data=story)
-    return get(connection, movie.id)
 
 
 @dataclass(frozen=True, slots=True)
