@@ -1,10 +1,11 @@
 """The pre-processing of one movie against RELION 3.1's own motion correction, on the same simulated movie with known truth.
 
-    make bench-preprocess                            full: 3 repetitions, 40 frames, MRC, TIFF-LZW and K3
+    make bench-preprocess                            full: 3 repetitions, 40 frames, MRC, TIFF-LZW and K3; 15 minutes
     make bench-preprocess ARGS="--quick --json F"    at most 50 s: RELION on the first frames only, its time scaled, and said so
 
 Both programs read the same file, apply the same gain, fit 5 × 5 patches and write an unweighted and a dose-weighted micrograph.
-Ratios of cost are RELION ÷ passerelle (more is better), of error passerelle ÷ RELION (less is better).
+Ratios of cost are RELION ÷ passerelle (more is better), of error passerelle ÷ RELION (less is better). Rings: the Fourier ring
+correlation with the specimen, passerelle's less RELION's, in the band where that is least (above zero is better in all).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.likeness import ring_correlation
 from bench.measure import Cost, arguments, median, run_command, run_function, write_figures
-from bench.relion import read_motion, run_relion
-from passerelle.formats import load_stack, open_movie, read_gain, write_mrc, write_mrc_stack, write_tiff_movie
+from bench.relion import read_motion, run_relion, sums
+from passerelle.formats import load_stack, open_movie, read_gain, read_image, write_mrc, write_mrc_stack, write_tiff_movie
 from passerelle.imaging.correct import correct_movie
 from passerelle.imaging.ctf_fit import CtfOptions, fit_ctf
 from passerelle.imaging.ctf_model import Optics
@@ -45,6 +47,7 @@ class Movie:
 
     path: Path
     gain: Path
+    specimen: Path  # .npy: the electrons that all frames together have
     truth: MotionField
     pixel_size_angstrom: float
     frames: int
@@ -76,7 +79,9 @@ def make_movie(folder: Path, name: str, *, frames: int, size: tuple[int, int] | 
         write_tiff_movie(path, stack, specimen.pixel_size_angstrom)
     gain_path = folder / f"{name}-gain.mrc"
     write_mrc(gain_path, gain, specimen.pixel_size_angstrom)
-    return Movie(path, gain_path, truth, specimen.pixel_size_angstrom, frames)
+    specimen_path = folder / f"{name}-specimen.npy"
+    np.save(specimen_path, electrons.astype(np.float32))
+    return Movie(path, gain_path, specimen_path, truth, specimen.pixel_size_angstrom, frames)
 
 
 def ours(movie: Movie, folder: Path) -> MotionField:
@@ -123,10 +128,54 @@ def local_error_px(found: object, movie: Movie) -> float:
     return min(errors)
 
 
-def race(movie: Movie, folder: Path, *, repeat: int, part: int | None) -> tuple[Cost, Cost, float, float]:
-    """Run both programs `repeat` times in turn; return our cost, RELION's, our local error, RELION's.
+@dataclass(frozen=True)
+class Race:
+    """What both programs cost, how far each was off (RMS px of the local motion), and what is left of the specimen."""
 
-    part: RELION corrects so many first frames only, its time is scaled, and both errors are those on these frames.
+    mine: Cost
+    theirs: Cost
+    my_error_px: float
+    their_error_px: float
+    unweighted_rings: np.ndarray  # ours less RELION's
+    weighted_rings: np.ndarray
+
+    def figures(self, key: str) -> dict[str, float]:
+        """Return the keys of one work."""
+        return {
+            f"motion_{key}_cpu_ratio": self.theirs.cpu_s / self.mine.cpu_s,
+            f"motion_{key}_wall_ratio": self.theirs.wall_s / self.mine.wall_s,
+            f"motion_{key}_cpu_s": self.mine.cpu_s,
+            f"relion_{key}_cpu_s": self.theirs.cpu_s,
+            f"motion_{key}_error_ratio": self.my_error_px / self.their_error_px,
+            f"motion_{key}_peak_gib": self.mine.peak_gib,
+            f"motion_{key}_rings": float(min(self.unweighted_rings.min(), self.weighted_rings.min())),
+        }
+
+    def row(self, work: str) -> str:
+        """Return a line of the table."""
+        mine, theirs = self.mine, self.theirs
+        cells = [
+            work,
+            f"{theirs.cpu_s:.1f}",
+            f"{mine.cpu_s:.2f}",
+            f"**{theirs.cpu_s / mine.cpu_s:.1f}**",
+            f"{theirs.wall_s:.1f} / {mine.wall_s:.1f}",
+            f"{theirs.peak_gib:.2f} / {mine.peak_gib:.2f}",
+            f"{self.their_error_px:.3f} / {self.my_error_px:.3f}",
+            f"{self.unweighted_rings.min():+.4f}, {self.weighted_rings.min():+.4f}",
+        ]
+        return f"| {' | '.join(cells)} |"
+
+
+TABLE_HEAD = """
+| work | RELION CPU-s | passerelle CPU-s | ratio | wall s | peak GiB | local error px | rings: unweighted, weighted |
+|---|---|---|---|---|---|---|---|"""
+
+
+def race(movie: Movie, folder: Path, *, repeat: int, part: int | None) -> Race:
+    """Run both programs `repeat` times in turn.
+
+    part: RELION corrects so many first frames only, its time is scaled, and both errors and rings are those of these frames.
     """
     mine: list[Cost] = []
     theirs: list[Cost] = []
@@ -147,7 +196,19 @@ def race(movie: Movie, folder: Path, *, repeat: int, part: int | None) -> tuple[
     if part is not None:
         found = ours(peers_movie, folder)
     found_by_relion = read_motion(folder / "relion", movie.truth.height, movie.truth.width)
-    return median(mine), median(theirs), local_error_px(found, peers_movie), local_error_px(found_by_relion, peers_movie)
+    specimen = np.load(movie.specimen)
+    my_rings, their_rings = (
+        [ring_correlation(read_image(path), specimen) for path in pictures]
+        for pictures in ((folder / "unweighted.mrc", folder / "weighted.mrc"), sums(folder / "relion"))
+    )
+    return Race(
+        median(mine),
+        median(theirs),
+        local_error_px(found, peers_movie),
+        local_error_px(found_by_relion, peers_movie),
+        my_rings[0] - their_rings[0],
+        my_rings[1] - their_rings[1],
+    )
 
 
 def first_frames(movie: Movie, count: int, folder: Path) -> Movie:
@@ -161,7 +222,7 @@ def first_frames(movie: Movie, count: int, folder: Path) -> Movie:
         else:
             write_mrc_stack(path, stack.view(np.int8), movie.pixel_size_angstrom, "int8")
     truth = MotionField(movie.truth.global_px[:count], movie.truth.local_px[:, :count], movie.truth.height, movie.truth.width)
-    return Movie(path, movie.gain, truth, movie.pixel_size_angstrom, count)
+    return Movie(path, movie.gain, movie.specimen, truth, movie.pixel_size_angstrom, count)
 
 
 def ctf_figures(cases: int) -> dict[str, float]:
@@ -216,36 +277,31 @@ def stream_movies_per_hour(movie: Movie, folder: Path, copies: int) -> float:
 def main() -> None:
     options = arguments(__doc__ or "")
     repeat = options.repeat or (1 if options.quick else 3)
-    figures: dict[str, float] = {}
+    rows: list[str] = []
     with tempfile.TemporaryDirectory(prefix="bench-preprocess-") as name:
         folder = Path(name)
         k2 = make_movie(folder, "k2", frames=40, size=None, kind="mrc", seed=1)
         ours(first_frames(k2, 4, folder), folder)  # kernels are compiled before anything is timed
         part = 6 if options.quick else None
         if part:
-            print(f"quick: RELION corrects the first {part} of {k2.frames} frames; cost scaled, errors on these.")
-        mine, theirs, our_error, their_error = race(k2, folder, repeat=repeat, part=part)
-        figures |= {
-            "motion_mrc_cpu_ratio": theirs.cpu_s / mine.cpu_s,
-            "motion_mrc_wall_ratio": theirs.wall_s / mine.wall_s,
-            "motion_mrc_cpu_s": mine.cpu_s,
-            "relion_mrc_cpu_s": theirs.cpu_s,
-            "motion_local_error_px": our_error,
-            "relion_local_error_px": their_error,
-            "motion_local_error_ratio": our_error / their_error,
-            "motion_peak_gib": mine.peak_gib,
-            "relion_peak_gib": theirs.peak_gib,
+            print(f"quick: RELION corrects the first {part} of {k2.frames} frames; cost scaled, errors and rings of these.")
+        done = race(k2, folder, repeat=repeat, part=part)
+        rows.append(done.row("K2, MRC"))
+        figures = done.figures("mrc") | {
+            "motion_local_error_px": done.my_error_px,
+            "relion_local_error_px": done.their_error_px,
+            "motion_local_error_ratio": done.my_error_px / done.their_error_px,
+            "motion_peak_gib": done.mine.peak_gib,
+            "relion_peak_gib": done.theirs.peak_gib,
         }
         figures |= ctf_figures(2 if options.quick else 9)
         if not options.quick:
-            for key, size, kind in (("tiff", None, "tiff"), ("k3", (4092, 5760), "mrc")):
-                movie = make_movie(folder, key, frames=40, size=size, kind=kind, seed=2)
-                mine, theirs, our_error, their_error = race(movie, folder, repeat=repeat, part=None)
-                figures[f"motion_{key}_cpu_ratio"] = theirs.cpu_s / mine.cpu_s
-                figures[f"motion_{key}_cpu_s"] = mine.cpu_s
-                figures[f"motion_{key}_error_ratio"] = our_error / their_error
-                figures[f"motion_{key}_peak_gib"] = mine.peak_gib
+            for key, work, size, kind in (("tiff", "K2, TIFF-LZW", None, "tiff"), ("k3", "K3, MRC", (4092, 5760), "mrc")):
+                done = race(make_movie(folder, key, frames=40, size=size, kind=kind, seed=2), folder, repeat=repeat, part=None)
+                rows.append(done.row(work))
+                figures |= done.figures(key)
             figures["stream_movies_per_hour"] = stream_movies_per_hour(k2, folder, 12)
+        print("\n".join([TABLE_HEAD, *rows, ""]))
         write_figures(figures, options.json)
 
 
