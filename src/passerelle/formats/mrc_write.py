@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,20 +53,22 @@ def write_mrc_stack(
             if image.ndim != 2 or (shape is not None and image.shape != shape):
                 raise BadInput(f"images of one stack have one size; {image.shape} follows {shape}.", path=path)
             shape = image.shape
-            statistics.add(image)
-            _write_image(path, stream, image, kind)
+            stored = _stored(path, image, kind)
+            statistics.add(image if stored.dtype.itemsize >= image.dtype.itemsize else stored.astype(image.dtype))
+            stream.write(stored.data)
         if shape is None:
             raise BadInput("a stack of no images was to be written.", path=path)
         stream.seek(0)
         stream.write(_header(shape, statistics, pixel_size_angstrom, dtype))
 
 
-def _write_image(path: Path, stream: BinaryIO, image: NDArray[Any], kind: np.dtype[Any]) -> None:
+def _stored(path: Path, image: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """Return the image as its bytes stand in the file."""
     if kind == np.float16 and image.size and max(abs(float(image.min())), abs(float(image.max()))) > _LARGEST_FLOAT16:
         raise BadInput("holds values beyond ±65504, which 16-bit floats do not reach.", advice="Write float32.", path=path)
     if kind.kind in "iu" and not np.can_cast(image.dtype, kind, "safe"):
         raise BadInput(f"pixels of {image.dtype} do not fit {kind.name}.", path=path)
-    stream.write(np.ascontiguousarray(image, kind).data)
+    return np.ascontiguousarray(image, kind)
 
 
 class _Statistics:

@@ -12,6 +12,6 @@ STEPS: tuple[Step, ...] = (
     Step("gain", 1, ("stack",), gain_depends, run_gain, reads_raw=True),
     Step("motion", 2, ("stack", "gain"), motion_depends, run_motion, reads_raw=True),
     Step("sums", 1, ("stack", "gain", "motion"), sums_depends, run_sums, reads_raw=True),
-    Step("ctf", 1, ("sums",), ctf_depends, run_ctf),
-    Step("pictures", 1, ("sums", "motion"), pictures_depends, run_pictures),
+    Step("ctf", 2, ("sums",), ctf_depends, run_ctf),
+    Step("pictures", 2, ("sums", "motion"), pictures_depends, run_pictures),
 )

@@ -127,6 +127,7 @@ def run_sums(work: Workspace) -> Result:
         name = f"{role.replace('_', '-')}.mrc"
         write_mrc(work.folder / name, image, work.pixel_size_angstrom, recipe.output)
         result.outputs[role] = name
-        work.images[role] = image
+        if recipe.output == "float32" and role not in ("even", "odd"):
+            work.images[role] = image  # as written; 16-bit floats are read back: a resumed run sees no other numbers
     work.drop_frames()  # nothing after this needs them
     return result

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -247,3 +249,14 @@ def test_a_stack_of_unequal_or_no_images_is_refused(tmp_path: Path) -> None:
         write_mrc_stack(tmp_path / "a.mrc", [], 1.0)
     with pytest.raises(BadInput, match="two dimensions"):
         write_mrc(tmp_path / "a.mrc", np.zeros((2, 4, 4)), 1.0)
+
+
+def test_a_micrograph_of_16_bit_floats_is_what_mrcfile_reads(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(40, 6, (7, 12)).astype(np.float32)
+    write_mrc(tmp_path / "a.mrc", image, 1.1, "float16")
+    with mrcfile.open(tmp_path / "a.mrc") as peer:
+        assert int(peer.header.mode) == 12 and peer.data.dtype == np.float16
+        np.testing.assert_array_equal(peer.data, image.astype(np.float16))
+        assert float(peer.voxel_size.x) == pytest.approx(1.1)
+    assert mrcfile.validate(tmp_path / "a.mrc", print_file=io.StringIO())
+    np.testing.assert_array_equal(read_image(tmp_path / "a.mrc"), image.astype(np.float16).astype(np.float32))
