@@ -72,12 +72,10 @@ def _reduced(frames: NDArray[Any], factors: NDArray[np.float32], binning: int, t
         return out
     box = binning // 2 if binning % 2 == 0 else 1
     taps = _low_pass(binning // box)
-    # along x the box and the filter are one set of taps, along y the box is summed first
-    taps_x = np.repeat(taps, box).astype(np.float32) / np.float32(box)
-    taps_y = (taps / box).astype(np.float32)
+    taps = (taps / box).astype(np.float32)
     in_bands(
-        lambda first, last: decimate_frames(frames, factors, box, binning // box, taps_y, taps_x, out, first, last),
-        count,
+        lambda first, last: decimate_frames(frames, factors, box, binning // box, taps, taps, out, first, last),
+        out.shape[1],
         threads,
     )
     return out
