@@ -4,7 +4,7 @@ broken."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ from passerelle.imaging.bands import in_bands
 from passerelle.imaging.kernels_bin import sum_rows
 
 _BROKEN_SHARE = 0.02  # a frame with more values that are not finite than this is left out as a whole
+
+
+class Shaped(Protocol):
+    """Frames, wherever they are kept."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ def native(frames: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(frames, frames.dtype.newbyteorder("="))
 
 
-def require_shape(array: NDArray[Any] | None, frames: NDArray[Any], what: str) -> None:
+def require_shape(array: NDArray[Any] | None, frames: Shaped, what: str) -> None:
     """Refuse a gain or defect map of another size than the frames.
 
     Raises:

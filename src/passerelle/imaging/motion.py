@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging.defects import find_hot_pixels
+from passerelle.imaging.devices import kernels_for
 from passerelle.imaging.field import MotionField
-from passerelle.imaging.frames import FrameStatistics, frame_statistics, native, require_frames, require_shape
+from passerelle.imaging.frames import FrameStatistics, require_shape
+from passerelle.imaging.kernels import Held, Kernels
 from passerelle.imaging.motion_global import find_drift
 from passerelle.imaging.motion_local import LocalMotion, find_local_motion
 from passerelle.imaging.motion_pattern import pattern_strength
-from passerelle.imaging.reduce import choose_binning, reduce_frames
+from passerelle.imaging.reduce import choose_binning
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class MotionEstimate:
 
 
 def estimate_motion(
-    frames: NDArray[Any],
+    frames: NDArray[Any] | Held,
     *,
     gain: NDArray[np.float32] | None,
     defects: NDArray[np.bool_] | None,
@@ -72,28 +74,29 @@ def estimate_motion(
     options: MotionOptions = MotionOptions(),
     statistics: FrameStatistics | None = None,
     threads: int = 1,
+    device: str | Kernels = "cpu",
 ) -> MotionEstimate:
     """Estimate the motion in raw frames (t, y, x), native dtype.
 
     gain: multipliers (y, x), 0 where there is none. defects: (y, x), True = bad. statistics: of these frames, where the caller
-    has them.
+    has them. device: see `kernels_for`; frames may be those that it holds.
 
     Raises:
         BadInput: frames, gain and defects do not fit each other.
     """
-    require_frames(frames)
+    kernels = kernels_for(device, threads)
+    frames = kernels.hold(frames)
     require_shape(gain, frames, "gain")
     require_shape(defects, frames, "defect map")
-    frames = native(frames)
     if statistics is None:
-        statistics = frame_statistics(frames, threads=threads)
+        statistics = kernels.statistics(frames)
     hot = statistics.not_finite
     if options.hot_pixels:
         hot = hot | find_hot_pixels(statistics.mean, noise_variance=statistics.noise_variance, gain=gain, defects=defects)
     bad = hot if defects is None else hot | defects
     size = (frames.shape[1], frames.shape[2])
     binning = options.binning or choose_binning(size, pixel_size_angstrom, options.bfactor_angstrom2)
-    binned = reduce_frames(frames, gain=gain, defects=bad, binning=binning, threads=threads)
+    binned = kernels.reduce(frames, gain=gain, defects=bad, binning=binning)
     usable = ~statistics.blank
     pattern = pattern_strength(statistics, gain=gain, defects=bad, frames=int(usable.sum()))
     drift = find_drift(
@@ -104,7 +107,7 @@ def estimate_motion(
         bfactor_angstrom2=options.bfactor_angstrom2,
         max_drift_px=options.max_drift_px,
         pattern=pattern,
-        threads=threads,
+        kernels=kernels,
     )
     local: LocalMotion = find_local_motion(
         binned,
@@ -117,7 +120,7 @@ def estimate_motion(
         patches=options.patches,
         time_count=options.time_terms,
         pattern=pattern,
-        threads=threads,
+        kernels=kernels,
     )
     return MotionEstimate(
         MotionField(local.global_px, local.local_px, size[0], size[1]),

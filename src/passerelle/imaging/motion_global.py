@@ -12,21 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
-from passerelle.imaging.motion_modes import (
-    ModeStack,
-    batches,
-    echo_of,
-    edge_window,
-    gather,
-    match_frames,
-    mode_grid,
-    mode_power,
-    reliability,
-    transform_frames,
-    whiten,
-    without_echo,
-)
-from passerelle.imaging.motion_search import coarse_shape, crop, prepare, search_track
+from passerelle.imaging.kernels import Held, Kernels, Modes
+from passerelle.imaging.motion_modes import echo_of, edge_window, mode_grid, reliability, without_echo
+from passerelle.imaging.motion_search import coarse_shape, search_track
 
 _COARSE_ANGSTROM = 24.0
 _UNCLEAR_SIGMA = 4.5
@@ -44,45 +32,35 @@ class Drift:
 
 
 def find_drift(
-    binned: NDArray[np.float32],
+    binned: Held,
     *,
     usable: NDArray[np.bool_],
     binning: int,
     pixel_size_angstrom: float,
     bfactor_angstrom2: float,
     max_drift_px: float,
+    kernels: Kernels,
     pattern: float = 0.0,
-    threads: int = 1,
 ) -> Drift:
     """Find the drift of binned frames (t, y, x): pairs of frames first, then every frame against the sum of the others."""
-    count = len(binned)
+    count = binned.shape[0]
     if int(usable.sum()) < 2 or min(binned.shape[1:]) < 16:
         return Drift(np.zeros((count, 2)), ~usable, np.zeros(count))
     shape = fft.fast_shape((binned.shape[1], binned.shape[2]))
     grid = mode_grid(shape, binning, pixel_size_angstrom, bfactor_angstrom2)
     small = coarse_shape(shape, binning, pixel_size_angstrom, _COARSE_ANGSTROM)
     window = edge_window((binned.shape[1], binned.shape[2]), 0.06)
-    values = np.empty((len(grid.rows), 2, count), np.float32)
-    coarse = np.empty((count, small[0], small[1] // 2 + 1), np.complex64)
-    corners = np.zeros((count, 2), np.intp)
-    for part in batches(count):
-        spectra = transform_frames(binned[part], corners[part], window, shape, threads)
-        spectra[~usable[part]] = 0
-        coarse[part] = crop(spectra, shape, small)
-        gather(grid, spectra, part.start, values)
-    track, clarity = search_track(prepare(coarse, small, shape, binning), max_drift_px, usable, pattern)
-    whiten(grid, values)
+    modes, coarse = kernels.drift_modes(binned, usable, grid, window, small, binning)
+    track, clarity = search_track(coarse, max_drift_px, usable, pattern)
     rejected = ~usable | (clarity < _UNCLEAR_SIGMA)
     if int((~rejected).sum()) < max(2, _CLEAR_SHARE * int(usable.sum())):
         return Drift(np.zeros((count, 2)), np.ones(count, np.bool_), clarity)
-    track = refine_track(
-        ModeStack(grid, values), track, ~rejected, bfactor_angstrom2, start_angstrom=0.35 * _COARSE_ANGSTROM, pattern=pattern
-    )
+    track = refine_track(modes, track, ~rejected, bfactor_angstrom2, start_angstrom=0.35 * _COARSE_ANGSTROM, pattern=pattern)
     return Drift(track, rejected, clarity)
 
 
 def refine_track(
-    stack: ModeStack,
+    modes: Modes,
     track: NDArray[np.float64],
     usable: NDArray[np.bool_],
     bfactor_angstrom2: float,
@@ -98,22 +76,22 @@ def refine_track(
     schedule = _schedule(wide, bfactor_angstrom2)
     for place, bfactor in enumerate([*schedule, schedule[-1]]):
         reach = np.sqrt(bfactor / (8 * np.pi**2))
-        echo = echo_of(stack.grid, pattern, bfactor, trusted)
+        echo = echo_of(modes.grid, pattern, bfactor, trusted)
         for _ in range(3):
-            match = without_echo(match_frames(stack, track, bfactor, trusted), echo, track, usable)
+            match = without_echo(modes.match(track[None], bfactor, trusted)[0], echo, track, usable)
             stiffness = -match.curvature[usable].mean(axis=0) * frames / max(frames - 1, 1)
             if np.linalg.eigvalsh(stiffness)[0] <= 0:
                 break
             step = np.linalg.solve(stiffness, match.slope.T).T
             length = np.hypot(step[:, 0], step[:, 1])
-            pixel = float(stack.grid.ky[-1] ** 2 + stack.grid.kx[-1] ** 2) ** 0.5 / float(stack.grid.radius[-1])
+            pixel = float(modes.grid.ky[-1] ** 2 + modes.grid.kx[-1] ** 2) ** 0.5 / float(modes.grid.radius[-1])
             step *= np.minimum(1, reach / pixel / np.maximum(length, 1e-9))[:, None]
             step[~usable] = 0
             track += step - step[usable].mean(axis=0)
             if float(length[usable].max()) < 0.01:
                 break
         if place == len(schedule) - 1:
-            trusted = reliability(stack.grid, mode_power(stack, track), frames)
+            trusted = reliability(modes.grid, modes.power(track[None]), frames)
     return fill_between(track, usable)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
-from passerelle.imaging.bands import in_bands
+from passerelle.imaging.kernels import Held, Kernels
 from passerelle.imaging.motion_model import (
     Basis,
     Coefficients,
@@ -22,20 +22,7 @@ from passerelle.imaging.motion_model import (
     model_shifts,
     solve_step,
 )
-from passerelle.imaging.motion_modes import (
-    Match,
-    ModeStack,
-    echo_of,
-    edge_window,
-    gather,
-    match_frames,
-    mode_grid,
-    mode_power,
-    reliability,
-    transform_frames,
-    whiten,
-    without_echo,
-)
+from passerelle.imaging.motion_modes import Match, echo_of, edge_window, mode_grid, reliability, without_echo
 
 _OVERLAP = 1.3  # side of a patch over the distance of patches
 _START_PX = 5.0  # width of the correlation peak that local motion is first looked for with
@@ -56,14 +43,8 @@ class LocalMotion:
     residual_px: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Patch:
-    stack: ModeStack
-    origin_px: NDArray[np.float64]  # (t, 2) where the cut was made in each frame beyond the first, pixels of the movie
-
-
 def find_local_motion(
-    binned: NDArray[np.float32],
+    binned: Held,
     track_px: NDArray[np.float64],
     *,
     usable: NDArray[np.bool_],
@@ -73,8 +54,8 @@ def find_local_motion(
     bfactor_angstrom2: float,
     patches: tuple[int, int],
     time_count: int,
+    kernels: Kernels,
     pattern: float = 0.0,
-    threads: int = 1,
 ) -> LocalMotion:
     """Find the motion of patches of binned frames (t, y, x) about the drift track_px (t, 2), and the smooth field that they
     follow."""
@@ -100,29 +81,23 @@ def find_local_motion(
     grid = mode_grid((side[0], side[1]), binning, pixel_size_angstrom, bfactor_angstrom2)
     window = edge_window((side[0], side[1]), 0.2)
     offset = np.rint(state.drift / binning).astype(np.intp)
-    cut: list[_Patch] = []
-    for corner in corners:
-        start = np.clip(np.array(corner) + offset, 0, [height - side[0], width - side[1]])
-        spectra = transform_frames(binned, start, window, (side[0], side[1]), threads)
-        spectra[~usable] = 0
-        values = np.empty((len(grid.rows), 2, count), np.float32)
-        gather(grid, spectra, 0, values)
-        whiten(grid, values)
-        cut.append(_Patch(ModeStack(grid, values), ((start - np.array(corner)) * binning).astype(np.float64)))
+    starts = np.clip(np.array(corners)[:, None] + offset, 0, [height - side[0], width - side[1]])  # (p, t, 2)
+    origins = ((starts - np.array(corners)[:, None]) * binning).astype(np.float64)
+    modes = kernels.patch_modes(binned, starts, usable, grid, window)
 
-    trust = np.ones((len(cut), count)) * usable
-    kept = np.ones(len(cut), np.bool_)
+    trust = np.ones((len(corners), count)) * usable
+    kept = np.ones(len(corners), np.bool_)
     wide = max(8 * np.pi**2 * (_START_PX * pixel_size_angstrom) ** 2, bfactor_angstrom2)
     between = float(np.sqrt(wide * bfactor_angstrom2))
     schedule = [wide, wide, between, between, *[bfactor_angstrom2] * 4]
     trusted: NDArray[np.float32] | None = None
     frames = int(usable.sum())
     variances = np.full(basis.space.shape[1], 1.0)
-    measured = np.zeros((len(cut), count, 2))
+    measured = np.zeros((len(corners), count, 2))
     for place, bfactor in enumerate(schedule):
         model = model_shifts(basis, state)
         echo = echo_of(grid, pattern, bfactor, trusted)
-        matches = _match_all(cut, model, bfactor, trusted, threads)
+        matches = modes.match(model - origins, bfactor, trusted)
         matches = [without_echo(match, echo, model[p], usable) for p, match in enumerate(matches)]
         stiffness, signal = _stiffness(matches, usable)
         kept = signal & kept
@@ -139,7 +114,7 @@ def find_local_motion(
         )
         state = added(state, _limited(step, limit))
         if place in (3, 5):
-            trusted = _reliability(cut, model_shifts(basis, state), frames, threads)
+            trusted = reliability(grid, modes.power(model_shifts(basis, state) - origins), frames)
     residual = measured  # of the last round, about the model before its last, small step
     rejected = (trust < 0.5) | ~usable
     good = ~rejected & kept[:, None]
@@ -162,25 +137,6 @@ def _patch_side(length: int, parts: int) -> int:
 
 def _spread(room: int, parts: int) -> list[int]:
     return [0] if parts < 2 else [round(room * i / (parts - 1)) for i in range(parts)]
-
-
-def _match_all(
-    cut: list[_Patch], model: NDArray[np.float64], bfactor: float, trusted: NDArray[np.float32] | None, threads: int
-) -> list[Match]:
-    def band(first: int, last: int) -> list[Match]:
-        return [match_frames(cut[p].stack, model[p] - cut[p].origin_px, bfactor, trusted) for p in range(first, last)]
-
-    return [match for part in in_bands(band, len(cut), threads) for match in part]
-
-
-def _reliability(cut: list[_Patch], model: NDArray[np.float64], frames: int, threads: int) -> NDArray[np.float32]:
-    """Return the Wiener weight of each mode from what the frames of all patches have in common."""
-
-    def band(first: int, last: int) -> list[NDArray[np.float32]]:
-        return [mode_power(cut[p].stack, model[p] - cut[p].origin_px) for p in range(first, last)]
-
-    powers = [power for part in in_bands(band, len(cut), threads) for power in part]
-    return reliability(cut[0].stack.grid, np.mean(powers, axis=0), frames)
 
 
 def _stiffness(matches: list[Match], usable: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

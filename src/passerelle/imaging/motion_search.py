@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
+from passerelle.imaging.kernels import CoarseFrames, Pair
 
 _ROUNDS = 3
 
@@ -21,6 +22,34 @@ class CoarseStack:
     shape: fft.Shape
     step_px: tuple[float, float]
     weight: NDArray[np.float32]  # (y, x // 2 + 1), amplitude
+
+    def pair_peaks(self, first: NDArray[np.intp], second: NDArray[np.intp], echo: NDArray[np.complex64], reach_px: float) -> Pair:
+        """See CoarseFrames."""
+        shifts, clear = np.empty((len(first), 2)), np.empty(len(first))
+        for i, (a, b) in enumerate(zip(first, second, strict=True)):
+            shifts[i], clear[i] = _peak(self, self.spectra[b] * np.conj(self.spectra[a]) - echo, reach_px)
+        return shifts, clear
+
+    def sum_peaks(
+        self, frames: NDArray[np.intp], places_px: NDArray[np.float64], echo: NDArray[np.complex64], reach_px: float
+    ) -> Pair:
+        """See CoarseFrames."""
+        ky, kx = fft.frequency_axes(self.shape)
+        ky, kx = ky / np.float32(self.step_px[0]), kx / np.float32(self.step_px[1])
+        total = np.zeros(self.spectra.shape[1:], np.complex64)
+        still = np.zeros_like(total)
+        for frame, place in zip(frames, places_px, strict=True):
+            still += _moved_back(echo, place, ky, kx)
+            total += _moved_back(self.spectra[frame], place, ky, kx)
+        steps, found = np.empty_like(places_px), np.empty(len(frames))
+        for i, frame in enumerate(frames):
+            own = _moved_back(self.spectra[frame], places_px[i], ky, kx)
+            alike = own * np.conj(total - own)
+            if echo.any():
+                here = _moved_back(np.ones_like(echo), places_px[i], ky, kx)
+                alike -= here * np.conj(still - _moved_back(echo, places_px[i], ky, kx))
+            steps[i], found[i] = _peak(self, alike, reach_px)
+        return steps, found
 
 
 def coarse_shape(shape: fft.Shape, binning: int, pixel_size_angstrom: float, resolution_angstrom: float) -> fft.Shape:
@@ -62,7 +91,7 @@ def prepare(spectra: NDArray[np.complex64], shape: fft.Shape, full: fft.Shape, b
 
 
 def search_track(
-    stack: CoarseStack, max_drift_px: float, usable: NDArray[np.bool_], pattern: float = 0.0
+    stack: CoarseFrames, max_drift_px: float, usable: NDArray[np.bool_], pattern: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the drift of every frame (t, 2) in pixels of the movie, mean zero, and how clear its peak is in standard
     deviations (t,).
@@ -76,10 +105,8 @@ def search_track(
     if len(frames) < 2:
         return track, clarity
     first, second = _pairs(len(frames))
-    shifts, clear = np.empty((len(first), 2)), np.empty(len(first))
     echo = (stack.weight**2 * np.float32(pattern / (1 + pattern))).astype(np.complex64)
-    for i, (a, b) in enumerate(zip(frames[first], frames[second], strict=True)):
-        shifts[i], clear[i] = _peak(stack, stack.spectra[b] * np.conj(stack.spectra[a]) - echo, max_drift_px)
+    shifts, clear = stack.pair_peaks(frames[first], frames[second], echo, max_drift_px)
     places = _one_track(len(frames), first, second, shifts, np.maximum(clear - 3.5, 0.05) ** 2, 0.5 * max(stack.step_px))
     places, found = _against_sum(stack, frames, places, max_drift_px, echo)
     track[frames], clarity[frames] = places, found
@@ -149,27 +176,13 @@ def _one_track(
 
 
 def _against_sum(
-    stack: CoarseStack, frames: NDArray[np.intp], places: NDArray[np.float64], reach_px: float, echo: NDArray[np.complex64]
+    stack: CoarseFrames, frames: NDArray[np.intp], places: NDArray[np.float64], reach_px: float, echo: NDArray[np.complex64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Correlate each frame with the sum of the others moved to their places, and move it to its peak; a few rounds."""
-    ky, kx = fft.frequency_axes(stack.shape)
-    ky, kx = ky / np.float32(stack.step_px[0]), kx / np.float32(stack.step_px[1])
     found = np.zeros(len(frames))
     for _ in range(_ROUNDS):
-        total = np.zeros(stack.spectra.shape[1:], np.complex64)
-        still = np.zeros_like(total)
-        for frame, place in zip(frames, places, strict=True):
-            still += _moved_back(echo, place, ky, kx)
-            total += _moved_back(stack.spectra[frame], place, ky, kx)
-        fresh = np.empty_like(places)
-        for i, frame in enumerate(frames):
-            own = _moved_back(stack.spectra[frame], places[i], ky, kx)
-            alike = own * np.conj(total - own)
-            if echo.any():
-                here = _moved_back(np.ones_like(echo), places[i], ky, kx)
-                alike -= here * np.conj(still - _moved_back(echo, places[i], ky, kx))
-            step, found[i] = _peak(stack, alike, reach_px)
-            fresh[i] = places[i] + step
+        steps, found = stack.sum_peaks(frames, places, echo, reach_px)
+        fresh = places + steps
         moved = float(np.abs(fresh - places).max())
         places = fresh - fresh.mean(axis=0)
         if moved < 0.25 * min(stack.step_px):
