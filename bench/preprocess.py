@@ -36,7 +36,7 @@ from passerelle.simulation.electrons import EFFICIENCY_ONE, deal
 from passerelle.simulation.krios import krios_micrograph
 from passerelle.testing.micrographs import simulate_micrograph
 
-DRIFT_PX, LOCAL_PX = 20.0, 1.0
+DRIFT_PX, LOCAL_PX = 20.0, 5.0  # about 0.4 px RMS at the centres of the patches
 DOSE_PER_FRAME = 1.25
 PATCHES = (5, 5)
 
