@@ -29,7 +29,7 @@ _LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Corrected micrographs, float32 (y, x), in counts of the whole exposure.
+    """Corrected micrographs, float32 (y, x), in counts of the whole exposure and of one of their pixels.
 
     unweighted: sum of all frames. weighted: with dose weights, its noise as strong as that of `unweighted`. even, odd: sums of
     frames 0, 2, 4 … and 1, 3, 5 …; unweighted = even + odd.
@@ -54,13 +54,16 @@ def correct_movie(
     weighted: bool = True,
     half_sums: bool = True,
     blank: NDArray[np.bool_] | None = None,
+    bin_factor: int = 1,
     threads: int = 1,
 ) -> Sums:
     """Apply gain, defects and motion to raw frames (t, y, x) and sum them.
 
     gain: multipliers (y, x), 0 where there is none (taken as a defect). defects: True = to be replaced. field: the motion,
     estimated or true. dose_per_frame, pre_exposure: e/Å² on the specimen; without a dose there is no weighted sum. blank:
-    frames to leave out (t,). The interpolation's damping is undone in Fourier space by its exact mean response.
+    frames to leave out (t,). bin_factor: the sums are cropped by this factor in Fourier space, to (y // factor, x // factor)
+    (super resolution back to the camera's pixels: `--bin_factor` of RELION, `-FtBin` of MotionCor2). The interpolation's damping
+    is undone in Fourier space by its exact mean response.
 
     Raises:
         BadInput: frames, gain, defects and field do not fit each other.
@@ -80,8 +83,10 @@ def correct_movie(
         columns = np.concatenate([columns, factors.frame_factors], axis=1)
     if blank is not None:
         columns = np.where(blank[:, None], np.float32(0), columns)
-    sums, histogram = _accumulate(native(frames), gain, defects, field, np.ascontiguousarray(columns, np.float32), threads)
-    return _finish(sums, histogram, (height, width), factors, half_sums, threads)
+    padded = fft.fast_shape((height, width), bin_factor)
+    columns = np.ascontiguousarray(columns, np.float32)
+    sums, histogram = _accumulate(native(frames), gain, defects, field, columns, padded, threads)
+    return _finish(sums, histogram, (height, width), factors, half_sums, bin_factor, threads)
 
 
 def _parity(count: int) -> NDArray[np.float32]:
@@ -105,6 +110,7 @@ def _accumulate(
     defects: NDArray[np.bool_] | None,
     field: MotionField,
     factors: NDArray[np.float32],
+    padded: tuple[int, int],
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     _count, height, width = frames.shape
@@ -117,7 +123,6 @@ def _accumulate(
     repairs = plan_repairs(bad, (height, width))
     tile = _tile_size(field)
     whole, fraction = _tile_shifts(field, tile)
-    padded = fft.fast_shape((height, width))
     sums = np.zeros((factors.shape[1], *padded), np.float32)
 
     def band(first: int, last: int) -> None:
@@ -177,28 +182,31 @@ def _finish(
     shape: tuple[int, int],
     factors: DoseFactors | None,
     half_sums: bool,
+    bin_factor: int,
     threads: int,
 ) -> Sums:
     padded = (sums.shape[1], sums.shape[2])
+    kept = (padded[0] // bin_factor, padded[1] // bin_factor)
+    height, width = shape[0] // bin_factor, shape[1] // bin_factor
 
     def transform_last() -> NDArray[np.complex64]:
         """Transform the last sum and give its memory back: it is wanted for the spectra."""
         _pad(sums[-1], shape)
-        spectrum = fft.rfft2(sums[-1], threads)
+        spectrum = fft.cropped_rfft2(sums[-1], kept, threads)
         sums.resize((len(sums) - 1, *padded), refcheck=False)
         return spectrum
 
     def picture(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(fft.irfft2(spectrum, padded, threads)[: shape[0], : shape[1]])
+        return np.ascontiguousarray(fft.irfft2(spectrum, kept, threads)[:height, :width])
 
-    radius = _radius_index(padded) if factors is not None else None
+    radius = _radius_index(kept, bin_factor) if factors is not None else None
     weighted_spectrum: NDArray[np.complex64] | None = None
     if factors is not None and radius is not None:
         for curve in factors.curves[::-1]:
             part = transform_last()
             part *= curve[radius]
             weighted_spectrum = part if weighted_spectrum is None else np.add(weighted_spectrum, part, out=weighted_spectrum)
-    restore = _restoration(histogram, padded)
+    restore = _restoration(histogram, kept, bin_factor)
     parts: list[NDArray[np.complex64]] = []
     while len(sums):
         part = transform_last()
@@ -232,16 +240,16 @@ def _pad(picture: NDArray[np.float32], shape: tuple[int, int]) -> None:
         picture[height:] = picture[height - 1 : height] * (1 - ramp) + picture[:1] * ramp
 
 
-def _restoration(histogram: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex64]:
-    damping = mean_response(histogram, shape)
+def _restoration(histogram: NDArray[np.float64], shape: tuple[int, int], bin_factor: int) -> NDArray[np.complex64]:
+    damping = mean_response(histogram, shape, bin_factor)
     power = np.maximum(damping.real**2 + damping.imag**2, np.float32(_LEAST_RESPONSE**2))
     return (np.conj(damping) / power).astype(np.complex64)
 
 
-def _radius_index(shape: tuple[int, int]) -> NDArray[np.int16]:
-    """Return for each mode the point of the dose curves that is nearest to its radial frequency."""
+def _radius_index(shape: tuple[int, int], bin_factor: int) -> NDArray[np.int16]:
+    """Return for each mode the point of the dose curves that is nearest to its radial frequency, in pixels of the movie."""
     ky, kx = fft.frequency_axes(shape)
     scale = (_CURVE_POINTS - 1) / np.sqrt(0.5)
     radius = np.sqrt(ky[:, None] ** 2 + kx[None, :] ** 2)
-    radius *= np.float32(scale)
+    radius *= np.float32(scale / bin_factor)
     return np.rint(radius).astype(np.int16)

@@ -30,9 +30,10 @@ def fast_length(n: int) -> int:
         length += 1
 
 
-def fast_shape(shape: Shape) -> Shape:
-    """Return `fast_length` of both sides of a picture (y, x)."""
-    return fast_length(shape[0]), fast_length(shape[1])
+def fast_shape(shape: Shape, multiple: int = 1) -> Shape:
+    """Return fast lengths ≥ both sides of a picture (y, x), `multiple` times a fast length each: such a transform can be cropped
+    by `multiple`."""
+    return multiple * fast_length(-(-shape[0] // multiple)), multiple * fast_length(-(-shape[1] // multiple))
 
 
 def frequency_axes(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -43,6 +44,21 @@ def frequency_axes(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float3
 def rfft2(pictures: NDArray[Any], workers: int = 1) -> NDArray[np.complex64]:
     """Transform float32 pictures (…, y, x) to half transforms complex64 (…, y, x // 2 + 1)."""
     return np.asarray(scipy.fft.rfft2(np.asarray(pictures, np.float32), workers=workers), np.complex64)
+
+
+def cropped_rfft2(picture: NDArray[Any], shape: Shape, workers: int = 1) -> NDArray[np.complex64]:
+    """Return the low frequencies of the half transform of a picture (y, x): that of a picture of `shape`, both sides even.
+
+    Transformed back, without a factor, it is the picture with larger pixels, each holding the sum of what it covers; pixel (0,
+    0) stays where it was, as in RELION.
+    """
+    if shape == picture.shape:
+        return rfft2(picture, workers)
+    rows, columns = shape[0] // 2, shape[1] // 2 + 1
+    # columns that are not kept are not transformed along y
+    along_x = np.asarray(scipy.fft.rfft(np.asarray(picture, np.float32), axis=1, workers=workers))
+    whole = np.asarray(scipy.fft.fft(along_x[:, :columns], axis=0, workers=workers), np.complex64)
+    return np.concatenate([whole[:rows], whole[-rows:]])
 
 
 def irfft2(spectra: NDArray[np.complex64], shape: Shape, workers: int = 1) -> NDArray[np.float32]:

@@ -43,12 +43,13 @@ def response(frequency: NDArray[np.float32]) -> NDArray[np.complex64]:
     return out.astype(np.complex64)
 
 
-def mean_response(histogram: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.complex64]:
+def mean_response(histogram: NDArray[np.float64], shape: tuple[int, int], bin_factor: int = 1) -> NDArray[np.complex64]:
     """Return the mean response over all shifts of a movie as a half transform (y, x // 2 + 1).
 
-    histogram: (STEPS + 1, STEPS + 1), how often each pair of fractions (y, x) was used.
+    histogram: (STEPS + 1, STEPS + 1), how often each pair of fractions (y, x) was used. bin_factor: the transform was cropped by
+    this factor, to `shape`.
     """
     weights = (histogram / max(float(histogram.sum()), 1.0)).astype(np.complex64)
-    along_y = response(np.fft.fftfreq(shape[0]).astype(np.float32))
-    along_x = response(np.fft.rfftfreq(shape[1]).astype(np.float32))
+    along_y = response(np.fft.fftfreq(shape[0], bin_factor).astype(np.float32))
+    along_x = response(np.fft.rfftfreq(shape[1], bin_factor).astype(np.float32))
     return (along_y.T @ (weights @ along_x)).astype(np.complex64)

@@ -155,3 +155,37 @@ def test_what_does_not_fit_together_is_refused_with_both_sizes():
         estimate_motion(frames[0], gain=None, defects=None, pixel_size_angstrom=1.0)
     with pytest.raises(BadInput, match="complex64"):
         estimate_motion(frames.astype(np.complex64), gain=None, defects=None, pixel_size_angstrom=1.0)
+
+
+def cropped(picture, factor):
+    """The low frequencies of a picture as a picture with larger pixels, in sums over what they cover."""
+    rows, columns = picture.shape[0] // factor, picture.shape[1] // factor
+    spectrum = np.fft.fft2(picture)
+    kept = np.concatenate([spectrum[: rows // 2], spectrum[-(rows // 2) :]])
+    return np.fft.irfft2(kept[:, : columns // 2 + 1], s=(rows, columns))
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_cropped_sum_is_the_fourier_crop_of_the_whole_sum(factor):
+    shape = (200, 240)  # needs no padding: both sides are products of small primes
+    frames = poisson(7, shape)
+    shifts = np.random.default_rng(5).uniform(-4, 4, (7, 2))
+    field = MotionField(shifts, np.zeros((2, 7, 2, 2), np.float32), *shape)
+    whole, small = correct(frames, field), correct(frames, field, bin_factor=factor)
+    for one, other in zip((whole.unweighted, whole.weighted, whole.even, whole.odd), _pictures(small), strict=True):
+        assert other.shape == (shape[0] // factor, shape[1] // factor) and other.dtype == np.float32
+        np.testing.assert_allclose(other, cropped(one, factor), atol=2e-3 * one.std() * factor)
+    np.testing.assert_allclose(small.unweighted.mean(), frames.sum() / small.unweighted.size, rtol=0.02)
+
+
+def _pictures(sums):
+    return sums.unweighted, sums.weighted, sums.even, sums.odd
+
+
+def test_a_crop_of_odd_sides_stands_where_the_whole_picture_stands():
+    shape = (203, 261)
+    frames = np.stack([waves(shape, limit=0.1)] * 2).astype(np.float32)
+    small = correct(frames, still(2, shape), bin_factor=2, weighted=False)
+    assert small.unweighted.shape == (101, 130)
+    inner = np.s_[8:-8, 8:-8]
+    np.testing.assert_allclose(small.unweighted[inner], (8 * frames[0, :202:2, :260:2])[inner], atol=0.1)
