@@ -57,6 +57,7 @@ class Epu:
         settings = key_values(camera.child("CameraSpecificInput"))
         dose = _positive(_scaled(_number(custom, "Dose"), _PER_ANGSTROM2_FROM_PER_METRE2))
         frames = _fractions(settings.get("FractionationSettings"))
+        finer = _number(settings, "SuperResolutionFactor")
         return Metadata(
             voltage_kv=_positive(_scaled(data.number("gun", "AccelerationVoltage"), KILOVOLT_PER_VOLT)),
             pixel_size_angstrom=_positive(_scaled(_length(parts.child("SpatialScale", "pixelSize", "x")), ANGSTROM_PER_METRE)),
@@ -66,6 +67,7 @@ class Epu:
             frames=frames,
             height_px=_count(camera.number("ReadoutArea", "height")),
             width_px=_count(camera.number("ReadoutArea", "width")),
+            super_resolution=None if finer is None else finer > 1,
             applied_defocus_angstrom=_underfocus(_number(custom, "AppliedDefocus")),
             phase_plate=_flag(custom.get("PhasePlateUsed")),
             tilt_deg=_scaled(data.number("stage", "Position", "A"), 180.0 / math.pi),

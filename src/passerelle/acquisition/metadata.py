@@ -24,6 +24,7 @@ class Metadata(BaseModel):
     frames: int | None = None
     height_px: int | None = None
     width_px: int | None = None
+    super_resolution: bool | None = None  # the camera places electrons on half pixels
     applied_defocus_angstrom: float | None = None
     phase_plate: bool | None = None
     tilt_deg: float | None = None

@@ -111,6 +111,7 @@ class SerialEm:
         # TargetDefocus is what was asked for; Defocus counts from a zero that the user sets (+2.7 in a real series at -4)
         defocus = section.number("TargetDefocus" if section.string("TargetDefocus") else "Defocus")
         title = " ".join(mdoc.titles)[:500]
+        binning = section.number("Binning")
         size = section.numbers("ImageSize") or mdoc.head.numbers("ImageSize")
         return Metadata(
             voltage_kv=_positive(section.number("Voltage") or mdoc.head.number("Voltage")),
@@ -121,6 +122,7 @@ class SerialEm:
             frames=frames,
             width_px=_count(size[0]) if len(size) == 2 and not section.string("SubFramePath") else None,
             height_px=_count(size[1]) if len(size) == 2 and not section.string("SubFramePath") else None,
+            super_resolution=None if binning is None else binning == 0.5,
             applied_defocus_angstrom=_underfocus(defocus),
             tilt_deg=section.number("TiltAngle"),
             stage_x_um=stage[0] if len(stage) == 2 else None,

@@ -4,7 +4,7 @@ from passerelle.formats.defects import read_defects
 from passerelle.formats.dm_write import write_dm
 from passerelle.formats.eer import EerOptions
 from passerelle.formats.eer_write import write_eer_movie
-from passerelle.formats.gain import read_gain
+from passerelle.formats.gain import fit_gain, read_gain
 from passerelle.formats.mrc_write import write_mrc, write_mrc_stack
 from passerelle.formats.opening import MOVIE_SUFFIXES, load_stack, open_movie, read_header, read_image
 from passerelle.formats.raw import RawLayout
@@ -22,6 +22,7 @@ __all__ = [
     "OpticsGroup",
     "RawLayout",
     "StarBlock",
+    "fit_gain",
     "load_stack",
     "micrographs_star",
     "open_movie",

@@ -39,9 +39,12 @@ def read_defects(path: Path, height: int, width: int) -> NDArray[np.bool_]:
         return _read_text(path, height, width)
     if path.suffix.lower() == ".gain":
         return read_fei_defects(path, height, width)
-    image = read_image(path)
-    ensure_size(path, "defect map", image.shape, height, width)
-    return image != 0
+    bad = read_image(path) != 0
+    for factor in _SCALES[1:]:  # frames in super resolution have finer pixels than the camera's map
+        if (bad.shape[0] * factor, bad.shape[1] * factor) == (height, width):
+            bad = bad.repeat(factor, axis=0).repeat(factor, axis=1)
+    ensure_size(path, "defect map", bad.shape, height, width)
+    return bad
 
 
 def _read_text(path: Path, height: int, width: int) -> NDArray[np.bool_]:

@@ -17,19 +17,15 @@ from passerelle.formats.tiff_pages import TiffFile
 def read_gain(path: Path, height: int | None = None, width: int | None = None) -> NDArray[np.float32]:
     """Read a gain reference as 32-bit floats (y, x), in the orientation in which a movie's frames are yielded.
 
-    height, width: of the movie's frames, where the size is to be checked; a `.gain` of an EER camera is fitted to upsampled
-    frames.
+    height, width: of the movie's frames, where the size is to be fitted and checked.
 
     Raises:
         BadFile: another size than the movie (both are named), no finite values, nothing but zeros.
         IncompleteFile, UnsupportedFile, NotFound: as `open_movie`.
     """
-    if path.suffix.lower() == ".gain":
-        gain = _read_eer_gain(path)
-        if height is not None and width is not None:
-            gain = _fit(gain, height, width)
-    else:
-        gain = read_image(path)
+    gain = _read_eer_gain(path) if path.suffix.lower() == ".gain" else read_image(path)
+    if height is not None and width is not None:
+        gain = fit_gain(gain, height, width)
     if height is not None and width is not None:
         ensure_size(path, "gain reference", gain.shape, height, width)
     if not np.isfinite(gain).all():
@@ -54,11 +50,17 @@ def _read_eer_gain(path: Path) -> NDArray[np.float32]:
         source.close()
 
 
-def _fit(gain: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Repeat or average pixels where frames are rendered at 2 or 4 times, or a half or quarter of the size of the gain."""
-    for factor in (2, 4):
-        if gain.shape[0] * factor == height and gain.shape[1] * factor == width:
-            return gain.repeat(factor, axis=0).repeat(factor, axis=1)
-        if gain.shape == (height * factor, width * factor):
-            return gain.reshape(height, factor, width, factor).mean(axis=(1, 3), dtype=np.float32)
+def fit_gain(gain: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Repeat or average pixels of a gain (y, x), as it is or a quarter turned, where frames have 2 or 4 times, or a half or
+    quarter of its pixels a side.
+
+    Frames in super resolution, and EER rendered at 8k, come with the gain of the camera's pixels as often as with one of their
+    own size. Returned as it is where no factor fits.
+    """
+    for high, wide in ((height, width), (width, height)):
+        for factor in (2, 4):
+            if (gain.shape[0] * factor, gain.shape[1] * factor) == (high, wide):
+                return gain.repeat(factor, axis=0).repeat(factor, axis=1)
+            if gain.shape == (high * factor, wide * factor):
+                return gain.reshape(high, factor, wide, factor).mean(axis=(1, 3), dtype=np.float32)
     return gain

@@ -34,7 +34,7 @@ class MotionRecipe(Section):
     max_drift_px: float = Field(
         default=60.0,
         gt=0,
-        description="The largest drift between any two frames that the search covers, in pixels of the movie.",
+        description="The largest drift between any two frames that the search covers, in pixels of the camera.",
     )
     first_frame: int = Field(default=0, ge=0, description="First frame used, counted from 0.")
     last_frame: int | None = Field(default=None, description="Last frame used; none: to the end.", examples=[39])
@@ -42,6 +42,14 @@ class MotionRecipe(Section):
         default=1.0, gt=0, description="EER only: group raw frames so that a fraction carries this dose, e/Å²."
     )
     eer_upsampling: Literal[1, 2, 4] = Field(default=1, description="EER only: 1 renders at 4k, 2 at 8k, 4 at 16k.")
+    bin_factor: int | None = Field(
+        default=None,
+        ge=1,
+        le=8,
+        description="Crop micrographs by this factor in Fourier space (RELION --bin_factor, MotionCor2 -FtBin); none: back to "
+        "the camera's own pixels, which is 2 for super resolution and for EER rendered at 8k, and 1 for other movies.",
+        examples=[1],
+    )
 
 
 class DoseRecipe(Section):

@@ -21,7 +21,7 @@ from passerelle.processing.workspace import Workspace
 
 def motion_depends(work: Workspace) -> dict[str, Any]:
     """Name the parameters of the alignment."""
-    return {"recipe": work.task.recipe.motion.model_dump()}
+    return {"recipe": work.task.recipe.motion.model_dump(exclude={"bin_factor"})}
 
 
 def run_motion(work: Workspace) -> Result:
@@ -31,7 +31,7 @@ def run_motion(work: Workspace) -> Result:
     options = MotionOptions(
         patches=(recipe.patches_y, recipe.patches_x),
         bfactor_angstrom2=recipe.bfactor_angstrom2,
-        max_drift_px=recipe.max_drift_px,
+        max_drift_px=recipe.max_drift_px * work.super_resolution,
         hot_pixels=False,  # the gain step has found them
     )
     estimate = estimate_motion(
@@ -96,8 +96,12 @@ def run_motion(work: Workspace) -> Result:
 
 
 def sums_depends(work: Workspace) -> dict[str, Any]:
-    """Name the parameters of dose weighting and output."""
-    return {"recipe": work.task.recipe.dose.model_dump()}
+    """Name the parameters of dose weighting, size and output."""
+    return {
+        "recipe": work.task.recipe.dose.model_dump(),
+        "bin_factor": work.task.recipe.motion.bin_factor,
+        "super_resolution": work.task.metadata.get("super_resolution"),
+    }
 
 
 def run_sums(work: Workspace) -> Result:
@@ -117,17 +121,31 @@ def run_sums(work: Workspace) -> Result:
         pre_exposure=work.pre_exposure,
         weighted=recipe.weighted and bool(dose),
         half_sums=recipe.half_sums and work.frames.shape[0] > 1,
+        bin_factor=work.bin_factor,
         threads=work.task.threads,
     )
-    result = Result({"counts_per_pixel": float(sums.unweighted.mean())})
+    pixel = work.pixel_size_angstrom * work.bin_factor
+    result = Result({"counts_per_pixel": float(sums.unweighted.mean()), "pixel_size_angstrom": pixel})
+    if work.bin_factor > 1:
+        result.values["bin_factor"] = work.bin_factor
+    if work.bin_factor > 1 and work.task.recipe.motion.bin_factor is None:
+        result.warnings.append(_said_of_the_crop(work, pixel))
     images = {"micrograph": sums.unweighted, "micrograph_weighted": sums.weighted, "even": sums.even, "odd": sums.odd}
     for role, image in images.items():
         if image is None:
             continue
         name = f"{role.replace('_', '-')}.mrc"
-        write_mrc(work.folder / name, image, work.pixel_size_angstrom, recipe.output)
+        write_mrc(work.folder / name, image, pixel, recipe.output)
         result.outputs[role] = name
         if recipe.output == "float32" and role not in ("even", "odd"):
             work.images[role] = image  # as written; 16-bit floats are read back: a resumed run sees no other numbers
     work.drop_frames()  # nothing after this needs them
     return result
+
+
+def _said_of_the_crop(work: Workspace, pixel_size_angstrom: float) -> str:
+    return (
+        f"The frames ({work.header.width} × {work.header.height}) are finer than the camera's pixels: the micrographs were "
+        f"cropped {work.bin_factor} × in Fourier space, to pixels of {pixel_size_angstrom:.4g} Å. "
+        "Set motion.bin_factor to 1 to keep all."
+    )

@@ -35,7 +35,7 @@ def run_ctf(work: Workspace) -> Result:
         voltage_kv=work.voltage_kv,
         spherical_aberration_mm=spherical_aberration,
         amplitude_contrast=recipe.amplitude_contrast if said is None else said,
-        pixel_size_angstrom=work.pixel_size_angstrom,
+        pixel_size_angstrom=work.micrograph_pixel_angstrom,
     )
     options = CtfOptions(
         box_px=recipe.box_px,
@@ -49,7 +49,7 @@ def run_ctf(work: Workspace) -> Result:
     threads = work.task.threads
     spectrum = measure_spectrum(
         micrograph,
-        work.pixel_size_angstrom,
+        work.micrograph_pixel_angstrom,
         box_px=options.box_px,
         threads=threads,
         finest_pixel_angstrom=finest_pixel(options),
@@ -67,10 +67,10 @@ def run_ctf(work: Workspace) -> Result:
     }
     if options.phase_shift:
         result.values["phase_shift_deg"] = fit.phase_shift_deg
-    ice = ice_ring_score(spectrum, work.pixel_size_angstrom)
+    ice = ice_ring_score(spectrum, work.micrograph_pixel_angstrom)
     if ice is not None:
         result.values["ice_ring_score"] = ice
-    result.values["contamination_percent"] = contamination_percent(micrograph, work.pixel_size_angstrom)
+    result.values["contamination_percent"] = contamination_percent(micrograph, work.micrograph_pixel_angstrom)
     result.outputs["spectrum"] = work.records.write("spectrum.png", as_png(spectrum_picture(spectrum, fit)))
     curves = {
         "spacing_per_angstrom": rounded(fit.spacing_per_angstrom, 6),
@@ -91,7 +91,7 @@ def run_pictures(work: Workspace) -> Result:
     """Write the pictures that pages show."""
     recipe = work.task.recipe.pictures
     shown = work.image("micrograph_weighted" if "micrograph_weighted" in work.done["sums"].outputs else "micrograph")
-    smooth = low_pass(shown, recipe.low_pass_angstrom / work.pixel_size_angstrom)
+    smooth = low_pass(shown, recipe.low_pass_angstrom / work.micrograph_pixel_angstrom)
     zoom = to_grey(shrink(smooth, recipe.zoom_px))
     small = to_grey(shrink(smooth, recipe.thumbnail_px))
     write = work.records.write

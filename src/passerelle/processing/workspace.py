@@ -11,12 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.core.errors import BadConfiguration, BadFile, IncompleteFile, storage_errors
-from passerelle.formats import EerOptions, MovieHeader, load_stack, open_movie, read_defects, read_gain, read_header, read_image
+from passerelle.core.errors import BadConfiguration, BadFile, IncompleteFile, NotFound, storage_errors
+from passerelle.formats import (
+    EerOptions,
+    MovieHeader,
+    fit_gain,
+    load_stack,
+    open_movie,
+    read_defects,
+    read_gain,
+    read_header,
+    read_image,
+)
 from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, frame_statistics
 from passerelle.imaging.gain import multiplier, orient
 from passerelle.processing.records import Records
+from passerelle.processing.super_resolution import super_resolution_factor
 from passerelle.processing.task import MovieTask, StepRecord
 
 FileIdentity = tuple[str, int | None, int | None]  # path, bytes, time of the last change (ns); None where it is not there
@@ -74,6 +85,23 @@ class Workspace:
         return float(said) / self._eer.upsampling
 
     @property
+    def super_resolution(self) -> int:
+        """How many pixels of the frames, a side, make one of the camera's."""
+        said = self.task.metadata.get("super_resolution")
+        upsampling = self._eer.upsampling
+        return super_resolution_factor(self.header.height, self.header.width, said=said, eer_upsampling=upsampling)
+
+    @property
+    def bin_factor(self) -> int:
+        """By how much micrographs are cropped: as the recipe says, else back to the camera's pixels."""
+        return self.task.recipe.motion.bin_factor or self.super_resolution
+
+    @property
+    def micrograph_pixel_angstrom(self) -> float:
+        """Size of a pixel of the micrographs, as the sums step wrote them."""
+        return float(self.done["sums"].values["pixel_size_angstrom"])
+
+    @property
     def voltage_kv(self) -> float:
         return self.needed("voltage_kv", "The acceleration voltage")
 
@@ -126,13 +154,16 @@ class Workspace:
         """Look whether what was read is still what it was when the work began.
 
         Raises:
-            IncompleteFile: a file was written to, replaced or removed meanwhile; what was read may be a mix of old and new.
+            IncompleteFile: a file was written to or replaced meanwhile; what was read may be a mix of old and new.
+            NotFound: it was removed, or its share unmounted.
         """
         before, now = self.raw_files, self._look()
         if before == now:
             return
         known = zip((*before.movie, before.gain, before.defects), (*now.movie, now.gain, now.defects), strict=True)
-        changed = next(old[0] for old, new in known if old is not None and old != new)
+        changed, after = next((old[0], new) for old, new in known if old is not None and old != new)
+        if after is None or after[1] is None:
+            raise NotFound("went away while it was read.", advice="It is read again when it is back.", path=changed)
         raise IncompleteFile("was changed while it was read.", advice="It is read again.", path=changed)
 
     # -- the movie -----------------------------------------------------------------------------------------------
@@ -187,7 +218,7 @@ class Workspace:
         if self.task.gain is None:
             return None
         recipe = self.task.recipe.gain
-        gain = orient(self.gain_as_written, recipe.orientation)
+        gain = np.ascontiguousarray(orient(self.gain_as_written, recipe.orientation))
         expected = (self.header.height, self.header.width)
         if gain.shape != expected:
             raise BadFile(
@@ -199,10 +230,11 @@ class Workspace:
 
     @cached_property
     def gain_as_written(self) -> NDArray[np.float32]:
-        """The gain as a factor (y, x), not turned yet."""
+        """The gain as a factor (y, x), not turned yet; one of the camera's pixels is repeated for finer frames."""
         if self.task.gain is None:
             raise BadConfiguration("has no gain reference.", path=self.task.movie)
-        return multiplier(read_gain(Path(self.task.gain)), divide=self.task.recipe.gain.mode == "divide")
+        gain = fit_gain(read_gain(Path(self.task.gain)), self.header.height, self.header.width)
+        return multiplier(gain, divide=self.task.recipe.gain.mode == "divide")
 
     @cached_property
     def defects(self) -> NDArray[np.bool_] | None:

@@ -58,12 +58,14 @@ def _optics(session: Session, movie: Movie) -> OpticsGroup:
     contrast = values.get("amplitude_contrast")
     aberration = values.get("spherical_aberration_mm")
     pixel = movie.metrics.get("pixel_size_angstrom") or values.get("pixel_size_angstrom") or 0.0
+    of_movie = next((step.get("values", {}).get("pixel_size_angstrom") for step in movie.steps if step["step"] == "stack"), None)
     return OpticsGroup(
         name="",
         voltage_kv=float(values.get("voltage_kv") or 0.0),
         spherical_aberration_mm=_DEFAULT_SPHERICAL_ABERRATION_MM if aberration is None else float(aberration),
         amplitude_contrast=recipe.ctf.amplitude_contrast if contrast is None else float(contrast),
         pixel_size_angstrom=round(float(pixel), 6),
+        movie_pixel_size_angstrom=round(float(of_movie or pixel), 6),
     )
 
 
@@ -74,6 +76,7 @@ def _named(group: OpticsGroup, number: int) -> OpticsGroup:
         spherical_aberration_mm=group.spherical_aberration_mm,
         amplitude_contrast=group.amplitude_contrast,
         pixel_size_angstrom=group.pixel_size_angstrom,
+        movie_pixel_size_angstrom=group.movie_pixel_size_angstrom,
     )
 
 

@@ -26,6 +26,7 @@ MATTERS = (
     "dose_per_frame_e_per_angstrom2",
     "phase_plate",
 )
+    "super_resolution",
 
 _MAIN = frozenset({Role.MOVIE, Role.FRAME})
 _WAITING = frozenset({FileState.GROWING, FileState.UNFINISHED})

@@ -47,6 +47,7 @@ def test_an_exposure_of_epu_3_4_says_what_a_person_reads_in_it(real_data):
             "frames": 50,
             "height_px": 2046,
             "width_px": 2880,
+            "super_resolution": True,
             "applied_defocus_angstrom": 20000.0,
             "phase_plate": False,
             "tilt_deg": -0.00051001212656003416 * 180 / math.pi,

@@ -36,6 +36,7 @@ def test_a_real_frame_set_says_what_a_person_reads_in_it(real_data):
             "dose_per_frame_e_per_angstrom2": 0.63824,
             "exposure_seconds": 1.07856,
             "frames": 12,
+            "super_resolution": True,
             "applied_defocus_angstrom": 45000.0,
             "tilt_deg": 32.984,
             "stage_x_um": -142.82,
