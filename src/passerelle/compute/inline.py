@@ -40,8 +40,7 @@ class InlineExecutor:
             return ()
         handle, task, spec, outcome = self._waiting
         self._waiting = None
-        perform(self.registry, task, spec, str(outcome))
-        return (Ended(handle),)
+        return (Ended(handle, unwritten=perform(self.registry, task, spec, str(outcome))),)
 
     def cancel(self, handle: str) -> None:
         """Do nothing: what runs here runs to its end."""

@@ -166,7 +166,7 @@ class ParslExecutor:
             if self._live.pop(handle, None) is None:
                 return  # it was given up in a restart
         error = future.exception()
-        self._ended.put(Ended(handle, None if error is None else self._why(error)))
+        self._ended.put(Ended(handle, unwritten=future.result()) if error is None else Ended(handle, self._why(error)))
         self._call()
 
     def _why(self, error: BaseException) -> str:

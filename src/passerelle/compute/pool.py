@@ -87,12 +87,12 @@ class PoolExecutor:
             worker.process.wait()
             worker.reader.join(timeout=5)
 
-    def _task_ended(self, worker: _Worker, lost: str | None) -> None:
+    def _task_ended(self, worker: _Worker, lost: str | None, unwritten: str | None = None) -> None:
         """Called by a worker's reader thread."""
         with self._lock:
             handle, worker.handle = worker.handle, None  # a dead worker is replaced when its place is needed
         if handle is not None:
-            self._ended.put(Ended(handle, lost))
+            self._ended.put(Ended(handle, lost, unwritten))
             self._call()
 
 
@@ -135,8 +135,8 @@ class _Worker:
         assert self.process.stdout is not None
         with self.process.stdout as replies:
             for word in replies:
-                if word == b"ended\n":
-                    self.pool._task_ended(self, None)
+                if word.startswith(b"ended "):
+                    self.pool._task_ended(self, None, json.loads(word.removeprefix(b"ended ")))
         returncode = self.process.wait()
         lost = why_it_died(returncode, memory_kills_before=self.memory_kills, said=self._last_words())
         assert self.process.stdin is not None

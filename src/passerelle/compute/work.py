@@ -13,7 +13,7 @@ from typing import Any
 
 from passerelle.compute.deaths import start_ticks
 from passerelle.core.atomic import write_bytes
-from passerelle.core.errors import BadInput, storage_errors
+from passerelle.core.errors import BadInput, NotAllowed, NotFound, StorageError, storage_errors
 
 Task = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -35,27 +35,35 @@ def warm(registry: str) -> None:
     getattr(importlib.import_module(registry), "WARM", lambda: None)()
 
 
-def perform(registry: str, task: str, spec: str, outcome: str) -> None:
+def perform(registry: str, task: str, spec: str, outcome: str) -> str | None:
     """Run a task with its specification in JSON and write what it returns, in JSON, to the file `outcome`.
+
+    Return None, or in words why the outcome could not be written: the place is at fault then, not the task.
 
     Raises:
         BadInput: no such task.
-        StorageError: the outcome could not be written.
     """
     result = find(registry, task)(json.loads(spec))
     content = json.dumps(result).encode("ascii")
-    with storage_errors(outcome):
-        write_bytes(Path(outcome), content)
+    try:
+        with storage_errors(outcome):
+            write_bytes(Path(outcome), content)
+    except (StorageError, NotFound, NotAllowed) as error:
+        return str(error)
+    return None
 
 
-def perform_claimed(registry: str, task: str, spec: str, outcome: str) -> None:
+def perform_claimed(registry: str, task: str, spec: str, outcome: str) -> str | None:
     """Do as `perform`, and while it runs leave a note of this process beside the outcome, for `end_claimed`."""
     claim = _claim(outcome)
     own = os.getpid()
-    with storage_errors(claim):
-        claim.write_text(f"{platform.node()} {own} {start_ticks(own)}")
     try:
-        perform(registry, task, spec, outcome)
+        with storage_errors(claim):
+            claim.write_text(f"{platform.node()} {own} {start_ticks(own)}")
+    except (StorageError, NotFound, NotAllowed) as error:
+        return str(error)  # nor would there be room for the outcome
+    try:
+        return perform(registry, task, spec, outcome)
     finally:
         claim.unlink(missing_ok=True)
 

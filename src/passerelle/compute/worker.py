@@ -23,8 +23,8 @@ def main(registry: str, process_id: str, ticks: str) -> None:
     replies.write(b"ready\n")
     for line in sys.stdin.buffer:
         order = json.loads(line)
-        perform(registry, order["task"], order["spec"], order["outcome"])
-        replies.write(b"ended\n")
+        unwritten = perform(registry, order["task"], order["spec"], order["outcome"])
+        replies.write(b"ended " + json.dumps(unwritten).encode("ascii") + b"\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@
     ├── Busy                             75       503   locked or overloaded: try again later
     ├── ProgramFailed                    69       502   an external program ended with an error
     └── StorageError                     74       507   the disk is full, or input/output failed
-        └── OutOfSpace                   74       507
+        ├── OutOfSpace                   74       507
+        └── Unreachable                  74       507   the disk or share is away: unmounted, or its server does not answer
 
 An error knows whether to try again (`retry`), its exit code, its HTTP status, and what the person should do (`advice`).
 Errors of libraries and of the operating system are mapped to these at the edge where they enter.
@@ -145,7 +146,22 @@ class OutOfSpace(StorageError):
     """There is no room left where something had to be written."""
 
 
+class Unreachable(StorageError):
+    """A disk or share is away: unmounted, or its server does not answer."""
+
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_AWAY = {
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ETIMEDOUT,
+    errno.ENODEV,
+    errno.EREMOTEIO,
+}
 
 
 @contextmanager
@@ -156,6 +172,7 @@ def storage_errors(path: PurePath | str) -> Generator[None]:
         NotFound: the file or its folder is gone.
         NotAllowed: the service's account may not open it.
         OutOfSpace: the disk or the quota is full.
+        Unreachable: its share was unmounted, or the share's server does not answer.
         StorageError: any other input/output error.
     """
     try:
@@ -170,6 +187,9 @@ def storage_errors(path: PurePath | str) -> Generator[None]:
         if error.errno in _NO_ROOM:
             raise OutOfSpace("could not be written: no space left.", advice="Free space, then retry.", path=path) from error
         reason = os.strerror(error.errno) if error.errno else str(error)
+        if error.errno in _AWAY:
+            words = f"cannot be reached: {reason}."
+            raise Unreachable(words, advice="Is its share mounted, and the server up?", path=path) from error
         raise StorageError(f"input/output failed: {reason}.", path=path) from error
 
 

@@ -53,6 +53,7 @@ class Watch:
         self._rules, self._pace = rules or SettleRules(), pace or Pace()
         self._stop = Event()
         self._sink_lock = Lock()
+        self._waits_for = ""
         self._rounds = [_Round(folder, self) for folder in folders]
         self._guard = Thread(target=self._watch_over, name="gateway-guard", daemon=True)
 
@@ -87,6 +88,11 @@ class Watch:
         """What ended an instrument's thread, None while all is well."""
         return next((each.error for each in self._rounds if each.error is not None), None)
 
+    @property
+    def waits_for(self) -> str:
+        """Why what was found cannot be handed on now; empty while it can."""
+        return self._waits_for
+
     def _deliver(self, changes: Sequence[Change], alive: _Round) -> bool:
         """Offer changes until they are taken; False when the watch was stopped before."""
         for first in range(0, len(changes), _BATCH):
@@ -96,10 +102,12 @@ class Watch:
                 try:
                     with self._sink_lock:
                         self._sink.take(batch)
+                    self._waits_for = ""
                     break
                 except PasserelleError as error:
                     if error.retry is Retry.NEVER:
                         raise
+                    self._waits_for = str(error)
                     logger.warning("gateway_sink_busy", error=str(error), changes=len(batch))
                 alive.beat()
                 if self._stop.wait(backoff):

@@ -8,13 +8,19 @@ from typing import Any, Protocol
 
 
 class Ended(Protocol):
-    """A run is over. lost: None when the task returned and its outcome is on the disk; else, in words, how it was lost."""
+    """A run is over. lost: None when the task returned and its outcome is on the disk; else, in words, how it was lost.
+
+    unwritten: the task returned, and its outcome could not be written (a full disk): why, in words. That is not the task's fault.
+    """
 
     @property
     def handle(self) -> str: ...
 
     @property
     def lost(self) -> str | None: ...
+
+    @property
+    def unwritten(self) -> str | None: ...
 
 
 class Executor(Protocol):

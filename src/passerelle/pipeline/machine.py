@@ -42,6 +42,7 @@ class Work:
     lease_until: float | None = None
     error: str | None = None
     advice: str | None = None
+    interruptions: int = 0  # how often in a row the service went down while it ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Policy:
     retry_seconds: float = 5.0
     longest_wait_seconds: float = 600.0
     place_wait_seconds: float = 30.0  # after a failure that was not the work's fault
+    hold_seconds: float = 10.0  # after one that would meet all work alike: then one piece is tried
+    max_interruptions: int = 25  # the service went down so often in a row with this work running: it may be the work's doing
     lease_seconds: float = 3600.0
 
     def wait_seconds(self, attempts: int) -> float:
@@ -87,7 +90,8 @@ class Failed:
     words: str
     advice: str = ""
     retry: MayRetry = MayRetry.LATER
-    counts: bool = True  # False: the place was at fault (a full disk), so that this try does not count
+    counts: bool = True  # False: not the work's fault (its input is away, the disk is full), so that this try does not count
+    holds: bool = False  # the place is at fault: whatever else would start now would meet the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,15 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The service itself went down during the run: not the work's fault, so that no attempt is counted."""
+    """The service itself went down during the run, or (`began` False) the run never began: no attempt is counted.
+
+    Work that takes the service down with it, as when memory runs out and the system ends all, must end, too: interruptions in a
+    row are counted, and after `Policy.max_interruptions` the work is set aside.
+    """
 
     at: float
     token: str | None
+    began: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +209,16 @@ def _start(work: Work, event: Started, policy: Policy) -> Answer:
 def _succeed(work: Work, event: Succeeded, policy: Policy) -> Answer:
     if event.token != work.token:
         return work, ()
-    return replace(_ended(work), phase=Phase.DONE, attempts=0, error=None, advice=None), (TakeResult(event.token),)
+    done = replace(_ended(work), phase=Phase.DONE, attempts=0, error=None, advice=None, interruptions=0)
+    return done, (TakeResult(event.token),)
 
 
 def _fail(work: Work, event: Failed, policy: Policy) -> Answer:
     if event.token != work.token:
         return work, ()
     if not event.counts:
-        at = event.at + policy.place_wait_seconds
-        again = replace(_ended(work), phase=Phase.QUEUED, attempts=max(work.attempts - 1, 0), not_before=at)
+        at = event.at + (policy.hold_seconds if event.holds else policy.place_wait_seconds)
+        again = replace(_ended(work), phase=Phase.QUEUED, attempts=max(work.attempts - 1, 0), not_before=at, interruptions=0)
         return replace(again, error=event.words, advice=event.advice), (Retry(at, event.words),)
     return _try_again(work, event.at, event.words, event.advice, event.retry, policy)
 
@@ -222,7 +232,13 @@ def _lose(work: Work, event: Lost, policy: Policy) -> Answer:
 def _interrupt(work: Work, event: Interrupted, policy: Policy) -> Answer:
     if event.token != work.token:
         return work, ()
-    return replace(_ended(work), phase=Phase.QUEUED, attempts=max(work.attempts - 1, 0)), ()
+    count = work.interruptions + event.began
+    if count >= policy.max_interruptions:
+        words = f"The service ended {count} times in a row while it worked on this."
+        advice = "See the system's log: does memory run out? Then use fewer workers, and have it done again."
+        aside = replace(_ended(work), phase=Phase.FAILED, error=words, advice=advice, interruptions=0)
+        return aside, (SetAside(words, advice),)
+    return replace(_ended(work), phase=Phase.QUEUED, attempts=max(work.attempts - 1, 0), interruptions=count), ()
 
 
 def _expire(work: Work, event: Expired, policy: Policy) -> Answer:
@@ -234,13 +250,14 @@ def _expire(work: Work, event: Expired, policy: Policy) -> Answer:
 
 
 def _requeue(work: Work, event: Requeued, policy: Policy) -> Answer:
-    return replace(_ended(work), phase=Phase.QUEUED, attempts=0, error=None, advice=None), ()
+    return replace(_ended(work), phase=Phase.QUEUED, attempts=0, error=None, advice=None, interruptions=0), ()
 
 
 def _try_again(work: Work, at: float, words: str, advice: str, retry: MayRetry, policy: Policy) -> Answer:
     if retry is MayRetry.NEVER or work.attempts >= policy.max_attempts:
         told = f"{words.rstrip('.')}. It was tried {work.attempts} times." if work.attempts > 1 else words
         return replace(_ended(work), phase=Phase.FAILED, error=told, advice=advice), (SetAside(told, advice),)
+    work = replace(work, interruptions=0)
     wait = 0.0 if retry is MayRetry.NOW and work.attempts == 1 else policy.wait_seconds(work.attempts)
     again = replace(_ended(work), phase=Phase.QUEUED, not_before=at + wait if wait else None, error=words, advice=advice)
     return again, (Retry(at + wait, words),)

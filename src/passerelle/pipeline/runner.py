@@ -108,6 +108,12 @@ class Runner:
         self.turns = Turns(order)
         self._live: dict[str, Work] = {}  # handle -> work as it was recorded when it started
         self._ended: dict[str, Ended] = {}  # reported by the executor, not yet recorded
+        self._hold: tuple[float, str] | None = None  # until when nothing is started, and why
+
+    @property
+    def waits_for(self) -> str:
+        """Say why nothing is started, though there is work: what the last run met would meet all. Empty while all is well."""
+        return "" if self._hold is None else self._hold[1]
 
     def reconcile(self, now: float, *, sweep: bool = True) -> None:
         """After a restart: take results that are on the disk, queue again what was running, sweep what nobody waits for.
@@ -123,7 +129,7 @@ class Runner:
             elif self._outcome(work).exists():
                 self._take(work, now)
             else:
-                self._apply(work, Interrupted(now, work.token), now)
+                self._apply(work, Interrupted(now, work.token, began=sweep), now)
         if not sweep:
             return
         with storage_errors(self.outcomes):
@@ -149,6 +155,9 @@ class Runner:
             work = self._live[handle]
             if self._outcome(work).exists():
                 self._take(work, now)
+            elif end.unwritten is not None:
+                failed = Failed(now, str(work.token), end.unwritten, counts=False, holds=True)
+                self._apply(work, failed, now, Result({}, failed))
             else:
                 words = end.lost or "Its worker ended without leaving a result."
                 self._apply(work, Lost(now, str(work.token), words), now)
@@ -184,7 +193,7 @@ class Runner:
         started = 0
         # a piece of work that was queued anew while it runs waits for the old run to end: both would write to one place
         refused = [work.key for work in self._live.values()]
-        while len(self._live) < self.executor.capacity:
+        while len(self._live) < self._room(now):
             work = self.ledger.startable(now=now, newest=self.turns.newest, but_not=refused)
             if work is None:
                 break
@@ -193,6 +202,12 @@ class Runner:
             else:
                 refused.append(work.key)
         return started
+
+    def _room(self, now: float) -> int:
+        """Return how many may run now: while the place is at fault none, and after a while one, to see whether it is mended."""
+        if self._hold is None:
+            return self.executor.capacity
+        return 1 if now >= self._hold[0] else 0
 
     def _start(self, work: Work, now: float) -> bool:
         running, instructions = advance(work, Started(now, self.ledger.token(work, at=now)), self.policy)
@@ -211,7 +226,7 @@ class Runner:
         try:
             handle = self.executor.submit(task, spec, outcome)
         except PasserelleError as error:
-            self._apply(running, Interrupted(now, running.token), now)
+            self._apply(running, Interrupted(now, running.token, began=False), now)
             logger.warning("work_not_started", key=work.key, error=str(error))
             return False
         self._live[handle] = running
@@ -221,6 +236,10 @@ class Runner:
         after, instructions = advance(work, event, self.policy)
         if after is work:
             return
+        if isinstance(event, Failed) and event.holds:
+            self._hold = now + self.policy.hold_seconds, event.words
+        elif isinstance(event, Succeeded) or (isinstance(event, Failed) and event.counts):
+            self._hold = None
         taken = result if after.phase is Phase.DONE or isinstance(event, Failed) else None
         if not self.ledger.record(work, after, instructions, at=now, result=taken):
             logger.info("result_dropped", key=work.key, token=work.token, why="it was changed meanwhile")

@@ -6,7 +6,7 @@ import resource
 import time
 
 from passerelle.core.digest import fingerprint
-from passerelle.core.errors import PasserelleError, StorageError, printable
+from passerelle.core.errors import NotFound, PasserelleError, StorageError, Unreachable, printable
 from passerelle.processing.metrics import BY_NAME
 from passerelle.processing.quality import judge
 from passerelle.processing.records import merged_values
@@ -33,12 +33,12 @@ def process_movie(task: MovieTask) -> MovieOutcome:
             for current in STEPS:
                 work.done[current.name] = _perform(current, work)
     except PasserelleError as problem:
-        error = _described(problem, current, task.movie)
+        error = _described(problem, current, task)
     except MemoryError as problem:
         described = StorageError(
             "needs more memory than this machine has free.", advice="Use fewer workers.", path=task.movie
         ).with_traceback(problem.__traceback__)
-        error = _described(described, current, task.movie)
+        error = _described(described, current, task)
     records = tuple(work.done[step.name] for step in STEPS if step.name in work.done)
     values = merged_values(work.done)
     finished_at = time.time()
@@ -87,7 +87,15 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _described(problem: PasserelleError, step: Step, movie: str) -> TaskError:
+def _described(problem: PasserelleError, step: Step, task: MovieTask) -> TaskError:
     # what knows arrays only cannot name the file
-    words = str(problem) if problem.path is not None else f"{printable(movie)}: {problem}"
-    return TaskError(kind=type(problem).__name__, message=words, step=step.name, retry=problem.retry.value)
+    words = str(problem) if problem.path is not None else f"{printable(task.movie)}: {problem}"
+    inputs = {task.movie, *task.frames, task.gain, task.defects} - {None}
+    away = isinstance(problem, NotFound | Unreachable) and problem.path in inputs
+    return TaskError(
+        kind=type(problem).__name__,
+        message=words,
+        step=step.name,
+        retry=problem.retry.value,
+        absent=problem.path if away else None,
+    )

@@ -13,12 +13,22 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ProgramUse(_Message):
+    """An external program that a task uses: where it lies, what its results depend on, how long it may take."""
+
+    executable: str
+    version: str
+    arguments: tuple[str, ...] = ()
+    seconds: float = 1800.0
+
+
 class MovieTask(_Message):
     """Everything that processing one movie needs.
 
     movie: path of the movie file, or of the first of `frames` (single-frame files in order). metadata: reconciled values, by the
     names of acquisition.metadata.Metadata. folder: where outputs and step records go. generation: counts the times that the
-    file was opened again; part of every fingerprint. threads: how many this task may use; no result depends on it.
+    file was opened again; part of every fingerprint. programs: those that the recipe names, by name. threads: how many this task
+    may use; no result depends on it.
     """
 
     movie_id: int
@@ -33,6 +43,7 @@ class MovieTask(_Message):
     defects: str | None = None
     check_gain: bool = False
     recipe: Recipe = Recipe()
+    programs: dict[str, ProgramUse] = {}
     thresholds: dict[str, Threshold]
     folder: str
     threads: int = 1
@@ -59,6 +70,7 @@ class TaskError(_Message):
     message: str
     step: str
     retry: Literal["never", "later", "now"]
+    absent: str | None = None  # the input that is not there (any more), or whose disk is away: the work itself is not at fault
 
 
 class MovieOutcome(_Message):

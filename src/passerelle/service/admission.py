@@ -59,7 +59,7 @@ def admit(
             admitted.queued += 1
             most_frames = max(most_frames, len(answer.files) if answer.files[0].role == Role.FRAME else 0)
         elif isinstance(answer, flow.Vanished):
-            steps.append(movies.Step(movie, MovieState.GONE))
+            steps.append(_gone(movie))
         elif problem := _problem(own, FileState.BAD):
             values = {"error": problem, "advice": "It is taken up again when it changes.", "whole_at": None, "finished_at": at}
             steps.append(movies.Step(movie, MovieState.FAILED, values, {"error": problem}))
@@ -95,7 +95,7 @@ def _back(
     main = main_files(companions)
     present = [file for file in main if file.state is not FileState.GONE]
     generation = sum(file.generation for file in main)
-    values = {"generation": generation, "attempts": 0, "not_before": None}
+    values = {"generation": generation, "attempts": 0, "interruptions": 0, "not_before": None, "error": None, "advice": None}
 
     def found(why: str) -> movies.Step:
         return movies.Step(movie, MovieState.FOUND, values, {"why": why})
@@ -106,7 +106,7 @@ def _back(
         return found("its file is there again") if present else None
     if not present:
         # a result stays when the raw files are cleared away
-        return None if movie.state is MovieState.DONE else movies.Step(movie, MovieState.GONE)
+        return None if movie.state is MovieState.DONE else _gone(movie)
     set_aside_as_bad = movie.state is MovieState.FAILED and movie.whole_at is None
     if any(file.state in _NOT_WHOLE for file in present):
         return None if set_aside_as_bad else found("its file was opened again")
@@ -123,6 +123,14 @@ def _back(
     if dict(movie.inputs) != inputs_of(movie, companions, instrument, lying):
         return found("its gain reference, defect map or number of frames changed")
     return None
+
+
+def _gone(movie: Movie) -> movies.Step:
+    words = "Its file was removed before it was processed."
+    if movie.state is MovieState.FAILED and movie.error:
+        words = f"Its file was removed. Before that: {movie.error}"
+    values = {"not_before": None, "error": words, "advice": "Put it back, and it is taken up by itself."}
+    return movies.Step(movie, MovieState.GONE, values)
 
 
 def _sidecar_habit(connection: Connection, session: Session) -> frozenset[Role]:
@@ -164,6 +172,7 @@ def _queued(companions: Sequence[File], ready: flow.Ready, at: float) -> dict[st
         "whole_at": ready.whole_at,
         "queued_at": at,
         "attempts": 0,
+        "interruptions": 0,
         "not_before": None,
         "error": None,
         "advice": None,

@@ -95,6 +95,7 @@ class Guard:
     _started_at: float = 0.0
     _next: float = 0.0
     _room: bool = True
+    waits_for: str = ""  # why no new work is to be started now
 
     def look(self, now: float) -> bool:
         """Raise and clear alerts, if it is time; say whether there is room for new work.
@@ -112,7 +113,8 @@ class Guard:
                 findings += [*self._silence(session, now), *self._out_of_bounds(connection, session)]
             standing = {(alert.session_id, alert.kind) for alert in alerts.standing(connection, muted=True)}
         self._record(findings, standing, now)
-        self._room = not any(each.kind == _RESULTS_DISK and each.level == "error" for each in findings)
+        full = [each for each in findings if each.kind == _RESULTS_DISK and each.level == "error"]
+        self._room, self.waits_for = not full, " ".join(f"{each.message} {each.advice}" for each in full)
         self._next = now + _EVERY_SECONDS
         if self.backup is not None and self._room and now >= self._next_backup:
             self._next_backup = now + _BACKUP_SECONDS

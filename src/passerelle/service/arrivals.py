@@ -36,6 +36,7 @@ from passerelle.processing import Recipe, Threshold
 from passerelle.service.admission import Admitted, admit
 from passerelle.service.hearsay import Sidecars, header_says, tell
 from passerelle.service.instruments import Instrument
+from passerelle.service.reach import Reach
 from passerelle.store import Database, File, Session, alerts, events, files, movies, paths, sessions
 
 _MAIN = frozenset({Role.MOVIE, Role.FRAME})
@@ -62,10 +63,12 @@ class Arrivals:
         thresholds: Mapping[str, Threshold],
         clock: Callable[[], float] = time.time,
         wake: Callable[[], None] = lambda: None,
+        reach: Reach | None = None,
     ) -> None:
         self.database = database
         self.instruments = instruments
         self.wake = wake
+        self.reach = reach or Reach()
         self._recipe = recipe
         self._thresholds = {name: each.model_dump(mode="json", exclude_none=True) for name, each in thresholds.items()}
         self._clock = clock
@@ -95,9 +98,12 @@ class Arrivals:
             with self.database.write() as connection:
                 admitted = [self._take_group(connection, group) for group in _groups(changes)]
             self._remember(admitted)
+        back = False
         for change in changes:
             self._learn(change)
-        if any(each.queued for each in admitted):
+            if isinstance(change, FolderChange):
+                back = self.reach.tell(change) or back
+        if back or any(each.queued for each in admitted):
             self.wake()
 
     def resume(self) -> None:
@@ -312,9 +318,11 @@ def _tell_of_folder(connection: Connection, change: FolderChange) -> None:
     kind = f"folder_{change.instrument}"[:40]
     if change.state in {FolderState.WATCHING, FolderState.POLLING}:
         alerts.clear(connection, kind, at=change.at)
+        movies.wait_no_longer(connection, change.instrument)
     else:
         words = f"The folder of {change.instrument} cannot be watched: {change.reason}"
-        alerts.raise_(connection, kind, level="error", message=words, advice="Is it mounted?", at=change.at)
+        advice = "Its movies wait, and are taken up by themselves when it is back."
+        alerts.raise_(connection, kind, level="error", message=words, advice=advice, at=change.at)
     data = {"instrument": change.instrument, "state": change.state.value, "reason": change.reason}
     events.add(connection, "folder", at=change.at, data=data)
 

@@ -39,6 +39,7 @@ class Dispatcher:
         self.watch = watch
         self.guard = guard
         self._error: PasserelleError | None = None
+        self._refusal = ""
         self._clock = clock
         self._event = threading.Event()
         self._stop = threading.Event()
@@ -52,6 +53,14 @@ class Dispatcher:
         if self._error is None and self._thread.ident is not None and not self.alive and not self._stop.is_set():
             return PasserelleError("The loop met a fault of the program and ended.", advice="The log tells where; start again.")
         return self._error or (self.watch.error if self.watch is not None else None)
+
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """Why work that there is does not go on, in sentences that say what to do; empty while all is well."""
+        away = [f"The folder of {name} cannot be read: {why}" for name, why in self.arrivals.reach.away.items()]
+        watch = "" if self.watch is None else self.watch.waits_for
+        guard = "" if self.guard is None else self.guard.waits_for
+        return tuple(dict.fromkeys(filter(None, (self._refusal, watch, guard, self.runner.waits_for, *away))))
 
     @property
     def alive(self) -> bool:
@@ -108,12 +117,13 @@ class Dispatcher:
                     self._error = error
                     logger.error("dispatcher_ended", error=str(error))
                     return
+                self._refusal = str(error)
                 logger.warning("dispatcher_waits", error=str(error), seconds=backoff)
                 self._stop.wait(backoff)
                 backoff = min(2 * backoff, _LONGEST_WAIT_SECONDS)
                 self._recover()
                 continue
-            backoff = 0.1
+            backoff, self._refusal = 0.1, ""
             self._event.wait(self._wait_seconds())
 
     def _recover(self) -> None:

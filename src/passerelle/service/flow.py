@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from passerelle.acquisition import Metadata, Role
@@ -25,8 +26,8 @@ MATTERS = (
     "dose_e_per_angstrom2",
     "dose_per_frame_e_per_angstrom2",
     "phase_plate",
-)
     "super_resolution",
+)
 
 _MAIN = frozenset({Role.MOVIE, Role.FRAME})
 _WAITING = frozenset({FileState.GROWING, FileState.UNFINISHED})
@@ -171,7 +172,7 @@ def after_movie(
             return ()
         words = f"{failed_in_a_row} movies in a row could not be processed; the last, {name}: {error}"
         return (Raise("movies_failed", "error", words, "Open one of them to see what to do."),)
-    moves: list[AlertMove] = [Clear("movies_failed"), Clear("no_space")]
+    moves: list[AlertMove] = [Clear("movies_failed"), Clear("no_space"), Clear("reference_absent")]
     gain = next((record.values for record in outcome.steps if record.step == "gain"), {})
     if better := gain.get("better_mode"):
         words = f"{name}: the gain reference fits the movie when one {better}s by it, and not as it is used now."
@@ -184,9 +185,15 @@ def after_movie(
     return tuple(moves)
 
 
-def no_space(words: str) -> AlertMove:
-    """Return what the session should be told when results find no room."""
-    return Raise("no_space", "error", words, "Free space; the work goes on by itself.")
+def no_space(words: str, folder: Path) -> AlertMove:
+    """Return what the session should be told when results find no room in `folder`."""
+    return Raise("no_space", "error", words, f"Make room on the disk of {folder}; the work goes on by itself, nothing is lost.")
+
+
+def reference_absent(words: str) -> AlertMove:
+    """Return what the session should be told when the gain or defect map of the configuration is not there."""
+    advice = "Put it back, mount its disk, or correct the configuration; the movies wait, and go on by themselves."
+    return Raise("reference_absent", "error", words, advice)
 
 
 def columns(metadata: Metadata) -> dict[str, Any]:

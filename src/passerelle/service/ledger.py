@@ -20,6 +20,7 @@ from passerelle.service import flow, tasks
 from passerelle.service.admission import inputs_of, main_files
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
+from passerelle.service.reach import Reach
 from passerelle.service.references import candidates, references
 from passerelle.store import Database, Movie, Session, alerts, files, movies, paths, sessions
 
@@ -43,18 +44,21 @@ class MovieLedger:
         *,
         failed_limit: int = 3,
         threads: int = 1,
+        reach: Reach | None = None,
     ) -> None:
         self.database = database
         self.instruments = instruments
         self.places = places
         self.failed_limit = failed_limit
         self.threads = threads
+        self.reach = reach or Reach()
         self._about_to_start: dict[int, MovieTask] = {}
 
     def startable(self, *, now: float, newest: bool, but_not: Iterable[int]) -> Work | None:
-        """Return the next queued movie."""
+        """Return the next queued movie of an instrument whose folder can be reached."""
+        away = self.reach.away
         with self.database.read() as connection:
-            found = movies.startable(connection, now=now, newest=newest, limit=1, but_not=but_not)
+            found = movies.startable(connection, now=now, newest=newest, limit=1, but_not=but_not, but_not_of=away)
         return _work(found[0]) if found else None
 
     def running(self) -> Sequence[Work]:
@@ -89,8 +93,9 @@ class MovieLedger:
         if outcome.error is None:
             return Result(content)
         words, retry = outcome.error.message, MayRetry(outcome.error.retry)
-        counts = outcome.error.kind != OutOfSpace.__name__
-        return Result(content, Failed(at, str(work.token), words, "", retry, counts))
+        full = outcome.error.kind == OutOfSpace.__name__
+        blameless = full or outcome.error.absent is not None
+        return Result(content, Failed(at, str(work.token), words, "", retry, counts=not blameless, holds=full))
 
     def record(
         self,
@@ -112,6 +117,7 @@ class MovieLedger:
                 "lease_until": after.lease_until,
                 "error": after.error,
                 "advice": after.advice,
+                "interruptions": after.interruptions,
             }
             story: dict[str, Any] = {"attempts": after.attempts}
             for instruction in instructions:
@@ -133,7 +139,7 @@ class MovieLedger:
             step = movies.Step(movie, _STATES[after.phase], values, story)
             movies.move_all(connection, [step], at=at)
             if after.phase is Phase.QUEUED and result is not None and result.failed is not None and not result.failed.counts:
-                self._apply(connection, movie, (flow.no_space(result.failed.words),), at)
+                self._apply(connection, movie, self._hindrance(connection, movie, result), at)
             if after.phase in {Phase.DONE, Phase.FAILED}:
                 self._tell(connection, movie, after, result, at)
         return True
@@ -159,6 +165,20 @@ class MovieLedger:
             failed_limit=self.failed_limit,
         )
         self._apply(connection, movie, moves, at)
+
+    def _hindrance(self, connection: Connection, movie: Movie, result: Result) -> tuple[flow.AlertMove, ...]:
+        """Return what to tell of a run that failed through no fault of the movie."""
+        assert result.failed is not None
+        if result.failed.holds:
+            # without content it is the outcome itself that found no room
+            folder = self.places.results if result.content else self.places.outcomes
+            return (flow.no_space(result.failed.words, folder),)
+        outcome = MovieOutcome.model_validate(result.content)
+        instrument = self.instruments.get(sessions.get(connection, movie.session_id).instrument)
+        configured = () if instrument is None else (instrument.settings.gain, instrument.settings.defects)
+        absent = None if outcome.error is None else outcome.error.absent
+        named = any(path is not None and str(path) == absent for path in configured)
+        return (flow.reference_absent(result.failed.words),) if named else ()  # of folders the watch tells, files it calls gone
 
     def _apply(self, connection: Connection, movie: Movie, moves: Iterable[flow.AlertMove], at: float) -> None:
         for move in moves:
@@ -240,6 +260,7 @@ def _work(movie: Movie) -> Work:
         lease_until=movie.lease_until,
         error=movie.error,
         advice=movie.advice,
+        interruptions=movie.interruptions,
     )
 
 

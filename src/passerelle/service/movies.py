@@ -84,7 +84,7 @@ def never_whole(movie: Movie) -> bool:
 def again(connection: Any, movie: Movie, values: Mapping[str, Any], story: Mapping[str, Any], at: float) -> None:
     """Change values of a movie and queue it again if it has a result, an error or a worker; a result under way is dropped."""
     if movie.state in _AGAIN:
-        fresh = {"queued_at": at, "attempts": 0, "not_before": None, "error": None, "advice": None}
+        fresh = {"queued_at": at, "attempts": 0, "interruptions": 0, "not_before": None, "error": None, "advice": None}
         movies.move_all(connection, [movies.Step(movie, MovieState.QUEUED, dict(values) | fresh, story)], at=at)
     else:
         movies.change_all(connection, [(movie, values)])

@@ -18,6 +18,7 @@ from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.instruments import Instrument, instrument_of
 from passerelle.service.ledger import MovieLedger
 from passerelle.service.places import Places
+from passerelle.service.reach import Reach
 from passerelle.service.settings import Settings, WorkSettings
 from passerelle.service.status import StatusReader
 from passerelle.store import Database, connect
@@ -64,13 +65,17 @@ def dispatcher(
     """Make the loop that turns arrivals into results. The caller starts and stops it."""
     settings = parts.settings
     work = settings.work
-    arrivals = Arrivals(parts.database, parts.instruments, recipe=settings.processing, thresholds=settings.thresholds)
+    reach = Reach()
+    arrivals = Arrivals(
+        parts.database, parts.instruments, recipe=settings.processing, thresholds=settings.thresholds, reach=reach
+    )
     ledger = MovieLedger(
         parts.database,
         parts.instruments,
         parts.places,
         failed_limit=settings.alerts.failed_movies,
         threads=work.threads_per_worker,
+        reach=reach,
     )
     executor = executor or executor_of(work, settings.workers(), parts.places)
     policy = Policy(max_attempts=work.max_attempts, retry_seconds=work.retry_seconds, lease_seconds=work.longest_seconds)

@@ -210,14 +210,27 @@ def latest_admitted(connection: Connection, session_id: int) -> Movie | None:
     return next(iter(_all(connection, query.order_by(movies.c.queued_at.desc(), movies.c.id.desc()).limit(1))), None)
 
 
-def startable(connection: Connection, *, now: float, newest: bool, limit: int, but_not: Iterable[int] = ()) -> list[Movie]:
-    """Return queued movies that may start now: the newest or the oldest exposures first, of open and closed sessions alike."""
-    taken = list(but_not)
+def startable(
+    connection: Connection,
+    *,
+    now: float,
+    newest: bool,
+    limit: int,
+    but_not: Iterable[int] = (),
+    but_not_of: Iterable[str] = (),
+) -> list[Movie]:
+    """Return queued movies that may start now: the newest or the oldest exposures first, of open and closed sessions alike.
+
+    but_not: ids of movies, but_not_of: names of instruments to pass over.
+    """
+    taken, away = list(but_not), list(but_not_of)
     query = select(movies).where(
         movies.c.state == MovieState.QUEUED,
         or_(movies.c.not_before.is_(None), movies.c.not_before <= now),
         movies.c.id.not_in(taken),
     )
+    if away:
+        query = query.where(movies.c.session_id.not_in(select(sessions.c.id).where(sessions.c.instrument.in_(away))))
     when = func.coalesce(movies.c.acquired_at, movies.c.closed_at, movies.c.found_at)
     order = (when.desc(), movies.c.id.desc()) if newest else (when, movies.c.id)
     return _all(connection, query.order_by(*order).limit(limit))
@@ -280,6 +293,20 @@ def next_wake(connection: Connection, *, now: float) -> float | None:
     """Return when the next queued movie that waits for its retry may start."""
     waiting = (movies.c.state == MovieState.QUEUED) & (movies.c.not_before > now)
     return connection.execute(select(func.min(movies.c.not_before)).where(waiting)).scalar()
+
+
+def held_up(connection: Connection, *, now: float) -> Movie | None:
+    """Return the queued movie that waits longest yet for its next try, with the reason as its error."""
+    waiting = (movies.c.state == MovieState.QUEUED) & (movies.c.not_before > now) & movies.c.error.is_not(None)
+    query = select(movies).where(waiting).order_by(movies.c.not_before.desc(), movies.c.id).limit(1)
+    return next(iter(_all(connection, query)), None)
+
+
+def wait_no_longer(connection: Connection, instrument: str) -> None:
+    """Let those queued movies of an instrument start at once that wait through no fault of their own."""
+    own = movies.c.session_id.in_(select(sessions.c.id).where(sessions.c.instrument == instrument))
+    blameless = (movies.c.state == MovieState.QUEUED) & (movies.c.attempts == 0) & movies.c.not_before.is_not(None)
+    connection.execute(update(movies).where(own, blameless).values(not_before=None))
 
 
 def late(connection: Connection, *, whole_before: float) -> list[tuple[int, int]]:

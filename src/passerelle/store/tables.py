@@ -103,6 +103,7 @@ movies = Table(
     Column("steps", JSON, nullable=False, default=list),  # processing.task.StepRecord
     Column("grid_square", String(100)),
     Column("foil_hole", String(100)),
+    Column("interruptions", Integer, nullable=False, default=0, server_default="0"),  # in a row, by the end of the service
     UniqueConstraint("session_id", "key"),
     Index(None, "state"),
 )

@@ -85,6 +85,7 @@ class Movie:
     steps: tuple[Mapping[str, Any], ...]
     grid_square: str | None
     foil_hole: str | None
+    interruptions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,15 @@ class ExecutorContract:
         (ended,) = wait_for(executor, 1)
         assert ended.lost is not None and "a fault of the task" in ended.lost
 
+    def test_an_outcome_that_finds_no_place_is_not_the_tasks_fault(self, executor: Executor, tmp_path: Path) -> None:
+        handle = executor.submit("echo", {}, tmp_path / "nowhere" / "outcome.json")
+        (ended,) = wait_for(executor, 1)
+        assert (ended.handle, ended.lost) == (handle, None)
+        assert ended.unwritten is not None and "nowhere" in ended.unwritten
+        executor.submit("echo", {}, tmp_path / "next.json")
+        (ended,) = wait_for(executor, 1)
+        assert (ended.lost, ended.unwritten) == (None, None)
+
     def test_a_name_that_is_not_registered_is_never_run(self, executor: Executor, tmp_path: Path) -> None:
         if not self.survives_faults:
             pytest.skip("this executor works in the caller's own process")

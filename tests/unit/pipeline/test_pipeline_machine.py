@@ -181,3 +181,28 @@ class AnyHistory(RuleBasedStateMachine):
 
 AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnyHistory = AnyHistory.TestCase
+
+
+def test_work_that_takes_the_service_down_each_time_is_set_aside_in_the_end() -> None:
+    policy = Policy(max_interruptions=3)
+    work, deaths = Work(7), 0
+    while work.phase is not Phase.FAILED:
+        work, _ = advance(work, Started(1.0, f"run-{deaths}"), policy)
+        work, told = advance(work, Interrupted(2.0, f"run-{deaths}"), policy)
+        deaths += 1
+        assert work.attempts in (0, 1)
+    assert deaths == 3
+    assert told == (SetAside(work.error or "", work.advice or ""),)
+    assert "3 times" in (work.error or "")
+
+
+def test_interruptions_are_counted_in_a_row_and_only_of_runs_that_began() -> None:
+    policy = Policy(max_interruptions=2)
+    work, _ = advance(Work(7), Started(1.0, "a"), policy)
+    work, _ = advance(work, Interrupted(2.0, "a", began=False), policy)
+    assert work.interruptions == 0
+    work, _ = advance(work, Started(3.0, "b"), policy)
+    work, _ = advance(work, Interrupted(4.0, "b"), policy)
+    work, _ = advance(work, Started(5.0, "c"), policy)
+    work, _ = advance(work, Failed(6.0, "c", "a full disk", counts=False, holds=True), policy)
+    assert (work.interruptions, work.attempts, work.not_before) == (0, 0, 6.0 + policy.hold_seconds)

@@ -59,6 +59,7 @@ class Memory:
 class End:
     handle: str
     lost: str | None = None
+    unwritten: str | None = None
 
 
 @dataclass
@@ -76,11 +77,11 @@ class Hands:
         self.given[handle] = outcome
         return handle
 
-    def end(self, number: int, content: Mapping[str, Any] | None, lost: str | None = None) -> None:
+    def end(self, number: int, content: Mapping[str, Any] | None, lost: str | None = None, unwritten: str | None = None) -> None:
         handle = list(self.given)[number]
         if content is not None:
             self.given[handle].write_text(json.dumps(content))
-        self.ended.append(End(handle, lost))
+        self.ended.append(End(handle, lost, unwritten))
 
     def poll(self) -> Sequence[End]:
         ended, self.ended = self.ended, []
