@@ -115,3 +115,13 @@ def plan_repairs(defects: NDArray[np.bool_] | None, shape: tuple[int, int]) -> R
         chosen[missing, slot] = chosen[missing, slot % np.maximum(have[missing], 1)]
     table = np.concatenate([xs[:, None].astype(np.int32), chosen.reshape(len(ys), -1)], axis=1)
     return Repairs(np.searchsorted(ys, np.arange(height + 1)).astype(np.int64), np.ascontiguousarray(table, np.int32))
+
+
+def with_unusable(defects: NDArray[np.bool_] | None, gain: NDArray[np.float32] | None) -> NDArray[np.bool_] | None:
+    """Return the defects (y, x) and the pixels whose gain is not a positive number; None where there are none."""
+    if gain is None:
+        return defects
+    unusable = ~(np.isfinite(gain) & (gain > 0))
+    if not unusable.any():
+        return defects
+    return unusable if defects is None else unusable | defects

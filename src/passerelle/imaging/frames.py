@@ -3,6 +3,7 @@ broken."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadInput
 from passerelle.imaging.bands import in_bands
-from passerelle.imaging.kernels_bin import sum_rows
+from passerelle.imaging.kernels_bin import HUGE, sum_rows
 
 _BROKEN_SHARE = 0.02  # a frame with more values that are not finite than this is left out as a whole
 
@@ -93,15 +94,35 @@ def frame_statistics(frames: NDArray[Any], *, threads: int = 1) -> FrameStatisti
         return float(squares), sums, bad
 
     parts = in_bands(band, height, threads)
-    squares = sum(part[0] for part in parts)
-    sums = np.sum([part[1] for part in parts], axis=0)
-    bad = np.sum([part[2] for part in parts], axis=0)
-    pixels = height * width
+    return conclude(
+        total,
+        sum(part[0] for part in parts),
+        np.sum([part[1] for part in parts], axis=0),
+        np.sum([part[2] for part in parts], axis=0),
+        broken,
+        lambda t: ~(np.abs(frames[t]) < HUGE),
+    )
+
+
+def conclude(
+    total: NDArray[np.float32],
+    squares: float,
+    sums: NDArray[np.float64],
+    bad: NDArray[np.int64],
+    broken: NDArray[np.int32],
+    broken_in: Callable[[int], NDArray[np.bool_]],
+) -> FrameStatistics:
+    """Conclude from sums over all frames: of values (y, x), which is used up, and of squares; from those of each frame (t,) and
+    how many of its values are not finite (t,); and from how often a pixel is not finite (y, x).
+
+    broken_in: which pixels of one frame are not finite.
+    """
+    pixels = total.size
     useless = bad > _BROKEN_SHARE * pixels
     blank = useless | (sums == 0)
-    if useless.any():
-        broken -= np.sum([~np.isfinite(frames[t]) for t in np.flatnonzero(useless)], axis=0, dtype=np.int32)
-    used = max(count - int(blank.sum()), 1)
+    for t in np.flatnonzero(useless):
+        broken -= broken_in(int(t))
+    used = max(len(sums) - int(blank.sum()), 1)
     between = float(np.einsum("yx,yx->", total, total, dtype=np.float64)) / used
     variance = max(squares - between, 0.0) / (pixels * max(used - 1, 1))
     total /= used

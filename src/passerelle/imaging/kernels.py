@@ -8,23 +8,23 @@ as large as a movie is held by a device and seen only through these protocols. T
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
-from passerelle.imaging.frames import FrameStatistics
+from passerelle.imaging.combine import Pictures
+from passerelle.imaging.dose import DoseFactors
+from passerelle.imaging.frames import FrameStatistics, Shaped
 from passerelle.imaging.motion_modes import Match, ModeGrid
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-class Held(Protocol):
+class Held(Shaped, Protocol):
     """Frames or pictures (t, y, x) where a device keeps them: an array of numpy is one, on a card it is another."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
 
 
 class CoarseFrames(Protocol):
@@ -64,6 +64,16 @@ class Modes(Protocol):
     def power(self, shifts_px: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return for each mode (m,) the power that the frames have in common at shifts_px (p, t, 2), the patches' mean."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """The motion as `accumulate` applies it: tiles of tile (rows, columns) pixels, each moved by a whole number of pixels and a
+    fraction in steps of the kernel table, both (2, t, tiles y, tiles x)."""
+
+    tile: tuple[int, int]
+    whole: NDArray[np.int32]
+    fraction: NDArray[np.int32]
 
 
 class Kernels(Protocol):
@@ -107,4 +117,30 @@ class Kernels(Protocol):
         window: NDArray[np.float32],
     ) -> Modes:
         """Cut patches, as large as the window, at corners (p, t, 2) of the binned frames, and transform them."""
+        ...
+
+    def accumulate(
+        self,
+        frames: Held,
+        *,
+        gain: NDArray[np.float32] | None,
+        defects: NDArray[np.bool_] | None,
+        shifts: Shifts,
+        factors: NDArray[np.float32],
+        padded: fft.Shape,
+    ) -> Held:
+        """Return sums (s, *padded) of the frames moved back by `shifts`, with weights factors (t, s); 0 in the margin."""
+        ...
+
+    def combine(
+        self,
+        sums: Held,
+        histogram: NDArray[np.float64],
+        shape: fft.Shape,
+        dose: DoseFactors | None,
+        half_sums: bool,
+        bin_factor: int,
+    ) -> Pictures:
+        """Undo the interpolation's damping in Fourier space and weight by dose; return pictures (unweighted, weighted, even,
+        odd), as `combine_sums` does. The sums are used up."""
         ...

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from passerelle.imaging import fft
 from passerelle.imaging.bands import in_bands
+from passerelle.imaging.combine import Pictures, combine_sums
+from passerelle.imaging.defects import plan_repairs, with_unusable
+from passerelle.imaging.dose import DoseFactors
 from passerelle.imaging.frames import FrameStatistics, frame_statistics, native, require_frames
-from passerelle.imaging.kernels import CoarseFrames, Held, Modes
+from passerelle.imaging.interpolation import kernel_table
+from passerelle.imaging.kernels import CoarseFrames, Held, Modes, Shifts
+from passerelle.imaging.kernels_shift import shift_and_accumulate
 from passerelle.imaging.motion_modes import (
     Match,
     ModeGrid,
@@ -117,6 +122,56 @@ class NumbaKernels:
             whiten(grid, values)
             stacks.append(ModeStack(grid, values))
         return NumbaModes(grid, stacks, self.threads)
+
+    def accumulate(
+        self,
+        frames: Held,
+        *,
+        gain: NDArray[np.float32] | None,
+        defects: NDArray[np.bool_] | None,
+        shifts: Shifts,
+        factors: NDArray[np.float32],
+        padded: fft.Shape,
+    ) -> Held:
+        """See Kernels."""
+        stack = _array(frames)
+        if gain is not None:
+            gain = np.ascontiguousarray(gain, np.float32)
+        repairs = plan_repairs(with_unusable(defects, gain), (stack.shape[1], stack.shape[2]))
+        sums = np.zeros((factors.shape[1], *padded), np.float32)
+
+        def band(first: int, last: int) -> None:
+            shift_and_accumulate(
+                stack,
+                np.zeros((0, 0), np.float32) if gain is None else gain,
+                repairs.rows,
+                repairs.table,
+                shifts.whole[0],
+                shifts.whole[1],
+                shifts.fraction[0],
+                shifts.fraction[1],
+                kernel_table(),
+                factors,
+                sums,
+                shifts.tile,
+                first,
+                last,
+            )
+
+        in_bands(band, shifts.whole.shape[2], self.threads)
+        return sums
+
+    def combine(
+        self,
+        sums: Held,
+        histogram: NDArray[np.float64],
+        shape: fft.Shape,
+        dose: DoseFactors | None,
+        half_sums: bool,
+        bin_factor: int,
+    ) -> Pictures:
+        """See Kernels."""
+        return combine_sums(cast(NDArray[np.float32], sums), histogram, shape, dose, half_sums, bin_factor, self.threads)
 
 
 def _array(held: NDArray[Any] | Held) -> NDArray[Any]:

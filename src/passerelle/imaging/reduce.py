@@ -15,7 +15,7 @@ from passerelle.imaging.bands import in_bands
 from passerelle.imaging.kernels_bin import apply_gain, decimate_frames
 
 _TAPS_PER_SAMPLE = 4
-_LEAST_GOOD = 0.3  # share of good pixels under the filter below which a reduced pixel is not used
+LEAST_GOOD = 0.3  # share of good pixels under the filter below which a reduced pixel is not used
 
 
 def choose_binning(size: tuple[int, int], pixel_size_angstrom: float, bfactor_angstrom2: float) -> int:
@@ -55,7 +55,7 @@ def reduce_frames(
     out = _reduced(frames, factors, binning, threads)
     if not all_good:
         cover = _reduced(good.view(np.uint8)[None], np.ones((height, width), np.float32), binning, 1)[0]
-        scale = np.divide(1, cover, out=np.zeros_like(cover), where=cover > _LEAST_GOOD)
+        scale = np.divide(1, cover, out=np.zeros_like(cover), where=cover > LEAST_GOOD)
         empty = scale == 0
         for t in range(count):
             out[t] *= scale
@@ -70,15 +70,19 @@ def _reduced(frames: NDArray[Any], factors: NDArray[np.float32], binning: int, t
     if binning == 1:
         in_bands(lambda first, last: apply_gain(frames, factors, out, first, last), count, threads)
         return out
-    box = binning // 2 if binning % 2 == 0 else 1
-    taps = _low_pass(binning // box)
-    taps = (taps / box).astype(np.float32)
+    box, taps = box_and_taps(binning)
     in_bands(
         lambda first, last: decimate_frames(frames, factors, box, binning // box, taps, taps, out, first, last),
         out.shape[1],
         threads,
     )
     return out
+
+
+def box_and_taps(binning: int) -> tuple[int, NDArray[np.float32]]:
+    """Return the side of the boxes that are summed, and the filter over them (4 · binning // box,), its sum 1 / box."""
+    box = binning // 2 if binning % 2 == 0 else 1
+    return box, (_low_pass(binning // box) / box).astype(np.float32)
 
 
 def _low_pass(step: int) -> NDArray[np.float64]:
