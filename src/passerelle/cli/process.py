@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from passerelle.cli import show
@@ -100,10 +101,20 @@ def _run(settings: Settings, *, quiet: bool) -> service.Processed:
     )
     with Progress(*columns, console=show.err, transient=True, disable=quiet) as bars:
         bar = bars.add_task("looking for movies", total=None, left="")
+        said: set[str] = set()
 
         def told(progress: service.Progress) -> None:
             words = "looking for movies" if progress.listing and not progress.total else "processing"
             left = "" if progress.eta_seconds is None else f"about {show.duration(progress.eta_seconds)} left"
+            if progress.waits_for:
+                words, left = "waiting", "goes on by itself; Ctrl-C ends"
+            for reason in progress.waits_for:
+                if reason not in said:  # once each, above the bar or into a log
+                    show.err.print(f"[yellow]waits:[/] {escape(reason)}", soft_wrap=True)
+            said.update(progress.waits_for)
+            if not progress.waits_for and said:
+                said.clear()
+                show.err.print("[green]goes on[/]")
             bars.update(
                 bar, description=words, total=progress.total or None, completed=progress.done + progress.failed, left=left
             )
@@ -118,6 +129,7 @@ def _show(processed: service.Processed, *, json: bool) -> None:
                 "results": str(processed.results),
                 "seconds": round(processed.seconds, 2),
                 "interrupted": processed.interrupted,
+                "waits_for": list(processed.waits_for),
                 "sessions": [view.model_dump(mode="json") for view in processed.sessions],
                 "movies": [row.model_dump(mode="json") for row in processed.movies],
             }
@@ -126,6 +138,9 @@ def _show(processed: service.Processed, *, json: bool) -> None:
     show.out.print(show.movies_table(processed.movies))
     show.errors(processed.movies)
     show.problems(processed)
+    if processed.interrupted:
+        for reason in processed.waits_for:
+            show.out.print(f"[yellow]It waited:[/] {escape(reason)}", soft_wrap=True)
     done = len(processed.movies) - processed.failed
     rest = "Interrupted; run it again to go on." if processed.interrupted else ""
     if processed.failed and not processed.interrupted:

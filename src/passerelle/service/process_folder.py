@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from passerelle.core.errors import BadInput, NotFound, PasserelleError
+from passerelle.core.errors import BadInput, NotFound, PasserelleError, printable
 from passerelle.core.states import FileState, MovieState
 from passerelle.gateway import SettleRules
 from passerelle.gateway.admit import admit, ignored
 from passerelle.processing import Threshold
+from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.instruments import Instrument
 from passerelle.service.movies import hear_again
 from passerelle.service.sessions import process_session_again, set_thresholds
@@ -34,7 +35,10 @@ _RULES = SettleRules(quiet_seconds=2.0, patience_seconds=3.0, broken_seconds=2.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is. total: movies found so far; waiting: not whole, or a companion is missing. eta_seconds: None at first."""
+    """How far it is. total: movies found so far; waiting: not whole, or a companion is missing. eta_seconds: None at first.
+
+    waits_for: why it does not go on, in sentences that say what to do; empty while it does.
+    """
 
     total: int = 0
     done: int = 0
@@ -43,17 +47,23 @@ class Progress:
     waiting: int = 0
     listing: bool = True  # still looking for files
     eta_seconds: float | None = None
+    waits_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What was made: the sessions, and all their movies; those of this run, and those of earlier runs that still hold."""
+    """What was made: the sessions, and all their movies; those of this run, and those of earlier runs that still hold.
+
+    waits_for: of a run that was interrupted, why it did not go on.
+    """
 
     sessions: tuple[SessionView, ...]
     movies: tuple[MovieRow, ...]
+    folder: Path
     results: Path
     seconds: float
     interrupted: bool = False
+    waits_for: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -66,13 +76,16 @@ def folder_settings(
     """Return settings for one folder as the only instrument. state: where results and the database go; not inside of `folder`.
 
     Raises:
-        NotFound: there is no such folder. BadInput: `state` lies inside of it.
+        NotFound: there is no such folder, gain or defect map. BadInput: `state` lies inside of the folder.
     """
     folder, state = folder.resolve(), state.resolve()
     if not folder.is_dir():
         raise NotFound("is no folder.", path=folder)
     if state == folder or state.is_relative_to(folder):
         raise BadInput("would write into the folder that it reads.", advice="Give another place for the results.", path=state)
+    for reference in (instrument.gain, instrument.defects) if instrument is not None else ():
+        if reference is not None and not reference.is_file():
+            raise NotFound("is no file.", advice="Give a gain reference or defect map that is there, or none.", path=reference)
     own = (instrument or InstrumentSettings(folder=folder)).model_copy(
         update={
             "folder": folder,
@@ -111,14 +124,15 @@ def process_folder(
         parts = assemble(settings)
         try:
             _again(parts, retry_failed=retry_failed)
-            _work(parts, told, stop)
+            last = _work(parts, told, stop)
             views = parts.status.sessions()
             rows = [row for view in views for row in parts.status.movies(view.id) if row.state is not MovieState.GONE]
         finally:
             parts.close()
     finally:
         claim.release()
-    return Processed(tuple(views), tuple(rows), settings.results, time.monotonic() - began, stop.is_set())
+    folder = settings.instruments[NAME].folder
+    return Processed(tuple(views), tuple(rows), folder, settings.results, time.monotonic() - began, stop.is_set(), last.waits_for)
 
 
 def _again(parts: Parts, *, retry_failed: bool) -> None:
@@ -134,25 +148,31 @@ def _again(parts: Parts, *, retry_failed: bool) -> None:
             set_thresholds(parts.database, session.id, thresholds)
 
 
-def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event) -> None:
+def _work(parts: Parts, told: Callable[[Progress], None], stop: threading.Event) -> Progress:
     instrument = parts.instruments[NAME]
     loop = dispatcher(parts, rules=_RULES, guarded=False)
     there = list(_listing(instrument))
     pace = _Pace()
+    progress = Progress()
     loop.start()
     try:
         while not stop.wait(_POLL_SECONDS):
             if loop.error is not None:
                 raise loop.error
             there = _not_looked_at(parts, instrument, there)
-            listing = bool(there)
-            progress = _progress(parts, listing, pace)
+            listing = bool(there) or not _listed(loop)  # a share that went away meanwhile has not lost its movies
+            progress = _progress(parts, loop, listing, pace)
             told(progress)
             ended = progress.done + progress.failed + progress.waiting == progress.total
             if ended and not listing and loop.arrivals.next_look() is None:
-                return
+                break
     finally:
         loop.stop()
+    return progress
+
+
+def _listed(loop: Dispatcher) -> bool:
+    return loop.watch is None or all(status.listed for status in loop.watch.statuses().values())
 
 
 def _listing(instrument: Instrument) -> Iterator[str]:
@@ -206,9 +226,13 @@ class _Pace:
         return (time.monotonic() - self.began) / made * left if made else None
 
 
-def _progress(parts: Parts, listing: bool, pace: _Pace) -> Progress:
+def _progress(parts: Parts, loop: Dispatcher, listing: bool, pace: _Pace) -> Progress:
     with parts.database.read() as connection:
         count = movies.count_states(connection)
+        held_up = movies.held_up(connection, now=time.time())
+    waits_for = loop.obstacles
+    if not waits_for and held_up is not None and not count.get(MovieState.RUNNING):
+        waits_for = (held_up.error or "",)
     total = sum(n for state, n in count.items() if state is not MovieState.GONE)
     done, failed = count.get(MovieState.DONE, 0), count.get(MovieState.FAILED, 0)
     active = sum(count.get(state, 0) for state in _ACTIVE)
@@ -220,11 +244,43 @@ def _progress(parts: Parts, listing: bool, pace: _Pace) -> Progress:
         waiting=count.get(MovieState.FOUND, 0),
         listing=listing,
         eta_seconds=pace.eta(done + failed, active),
+        waits_for=waits_for,
     )
 
 
 def exit_error(processed: Processed) -> PasserelleError | None:
-    """Return what a command should end with: nothing when every movie has a result."""
-    if not processed.movies:
-        return NotFound("No movie was found.", advice="See `passerelle process --help` for the names that are known.")
-    return None
+    """Return what a command should end with when there was nothing to process; nothing when there were movies."""
+    if processed.movies or processed.interrupted:
+        return None
+    found = passed_over(processed.folder)
+    if not found:
+        advice = (
+            "Movies are .mrc, .mrcs, .tif, .tiff, .eer, .dm3, .dm4 and single .raw frames; --program says whose names they bear."
+        )
+        return NotFound("No movie was found.", advice=advice, path=processed.folder)
+    words = f"No movie was found: it holds {' and '.join(found)}, which are not followed and not read."
+    return NotFound(words, advice="Give the folder in which the movies themselves lie.", path=processed.folder)
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Count what lies in a folder and is no file: links (of which the first is named with its target), pipes and devices."""
+    links: list[Path] = []
+    others = 0
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(root) / name
+            try:
+                mode = path.lstat().st_mode
+            except OSError:
+                continue
+            if stat.S_ISLNK(mode):
+                links.append(path)
+            elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                others += 1
+    told = []
+    if links:
+        first = f"{printable(links[0].name)} → {printable(str(links[0].readlink()))}"
+        told.append(f"{len(links)} links ({first}, …)" if len(links) > 1 else f"a link ({first})")
+    if others:
+        told.append(f"{others} pipes, sockets or devices" if others > 1 else "a pipe, socket or device")
+    return told
