@@ -128,10 +128,11 @@ class Busy(PasserelleError):
 
 
 class ProgramFailed(PasserelleError):
-    """An external program ended with an error; its own words are in the message."""
+    """An external program ended with an error; its own words are in the message. A busy GPU may be why: it is tried again."""
 
     exit_code = 69
     http_status = 502
+    retry = Retry.LATER
 
 
 class StorageError(PasserelleError):

@@ -26,6 +26,10 @@ class GainRecipe(Section):
 
 
 class MotionRecipe(Section):
+    program: Literal["passerelle", "relion", "motioncor2", "motioncor3"] = Field(
+        default="passerelle",
+        description="What corrects the motion and makes the micrographs; where a program lies is set in [programs].",
+    )
     patches_y: int = Field(
         default=5, ge=1, le=32, description="Patches along y for the local motion; 1 × 1 fits the global drift only."
     )
@@ -60,6 +64,9 @@ class DoseRecipe(Section):
 
 
 class CtfRecipe(Section):
+    program: Literal["passerelle", "ctffind4", "ctffind5"] = Field(
+        default="passerelle", description="What fits the CTF; where a program lies is set in [programs]."
+    )
     box_px: int = Field(default=512, ge=128, le=2048, description="Side of the power spectrum, pixels.")
     resolution_low_angstrom: float = Field(default=30.0, gt=0, description="Lowest resolution in the fit.")
     resolution_high_angstrom: float = Field(

@@ -8,25 +8,34 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from passerelle.formats import write_mrc
 from passerelle.imaging.correct import correct_movie
+from passerelle.imaging.field import MotionField
 from passerelle.imaging.motion import MotionOptions, estimate_motion
 from passerelle.imaging.motion_numbers import summarise_motion
 from passerelle.processing.pictures import local_tracks
 from passerelle.processing.step import Result, rounded
+from passerelle.processing.steps_programs import correct_by_program, program_identity, sums_by_program
 from passerelle.processing.steps_raw import unusable_pixels
 from passerelle.processing.workspace import Workspace
 
 
 def motion_depends(work: Workspace) -> dict[str, Any]:
-    """Name the parameters of the alignment."""
-    return {"recipe": work.task.recipe.motion.model_dump(exclude={"bin_factor"})}
+    """Name the parameters of the alignment; a program makes its sums in the same run."""
+    recipe = work.task.recipe.motion
+    depends = {"recipe": recipe.model_dump(exclude={"bin_factor", "program"})}
+    if recipe.program != "passerelle":
+        depends |= {"sums": sums_depends(work), **program_identity(work, recipe.program)}
+    return depends
 
 
 def run_motion(work: Workspace) -> Result:
     """Find how the specimen moved."""
     recipe = work.task.recipe.motion
+    if recipe.program != "passerelle":
+        return _run_motion_by_program(work)
     bad, _ = unusable_pixels(work)
     options = MotionOptions(
         patches=(recipe.patches_y, recipe.patches_x),
@@ -43,10 +52,40 @@ def run_motion(work: Workspace) -> Result:
         statistics=work.statistics,
         threads=work.task.threads,
     )
-    motion = estimate.field
+    result = _recorded(work, estimate.field, estimate.patch_centres_px, int(estimate.frame_rejected.sum()))
+    result.values |= {
+        "motion_residual_px": math.nan if estimate.frame_rejected.all() else estimate.residual_px,
+        "patches_rejected": int(estimate.patch_rejected.sum()),
+    }
+    return result
+
+
+def _run_motion_by_program(work: Workspace) -> Result:
+    recipe = work.task.recipe.motion
+    found = correct_by_program(work, recipe.program)
+    field = found.field
+    y, x = (np.arange(n) + 0.5 for n in (recipe.patches_y, recipe.patches_x))
+    centres = np.stack(np.meshgrid(y * field.height / recipe.patches_y, x * field.width / recipe.patches_x, indexing="ij"), -1)
+    result = _recorded(work, field, centres.reshape(-1, 2), found.interpolated, stands_at=found.stands_at)
+    result.outputs |= found.pictures
+    return result
+
+
+def _recorded(
+    work: Workspace, motion: MotionField, centres_px: NDArray[np.float64], lost: int, *, stands_at: int | None = None
+) -> Result:
+    """Write a motion and its curves, summed up in numbers.
+
+    centres_px (n, 2): where local tracks are shown. lost: frames whose drift is their neighbours'. stands_at: the frame as in
+    which the specimen stands in the micrographs; the middle one, where the field is zero, if left out.
+    """
     stream = io.BytesIO()
     np.savez_compressed(
-        stream, global_px=motion.global_px, local_px=motion.local_px, size=np.array([motion.height, motion.width])
+        stream,
+        global_px=motion.global_px,
+        local_px=motion.local_px,
+        size=np.array([motion.height, motion.width]),
+        stands_at=motion.frames // 2 if stands_at is None else stands_at,
     )
     summary = summarise_motion(
         motion,
@@ -54,7 +93,6 @@ def run_motion(work: Workspace) -> Result:
         dose_per_frame=work.dose_per_frame,
         pre_exposure=work.pre_exposure,
     )
-    lost = int(estimate.frame_rejected.sum())
     result = Result(
         {
             "total_motion_angstrom": summary.total_angstrom,
@@ -62,8 +100,6 @@ def run_motion(work: Workspace) -> Result:
             "late_motion_angstrom": summary.late_angstrom,
             "max_frame_motion_angstrom": summary.largest_step_angstrom,
             "local_motion_px": summary.local_rms_px,
-            "motion_residual_px": estimate.residual_px,
-            "patches_rejected": int(estimate.patch_rejected.sum()),
             "frames_rejected": lost,
         }
     )
@@ -74,7 +110,7 @@ def run_motion(work: Workspace) -> Result:
     elif lost:
         result.warnings.append(f"The drift of {lost} of {motion.frames} frames could not be measured and is their neighbours'.")
     result.outputs["motion"] = work.records.write("motion.npz", stream.getvalue())
-    local = local_tracks(motion, estimate.patch_centres_px)
+    local = local_tracks(motion, centres_px)
     curves = {
         "drift": {
             "frame": list(range(1, motion.frames + 1)),
@@ -84,8 +120,8 @@ def run_motion(work: Workspace) -> Result:
         "local": {
             "height": motion.height,
             "width": motion.width,
-            "y": rounded(estimate.patch_centres_px[:, 0]),
-            "x": rounded(estimate.patch_centres_px[:, 1]),
+            "y": rounded(centres_px[:, 0]),
+            "x": rounded(centres_px[:, 1]),
             "dy_px": [rounded(track[:, 0]) for track in local],
             "dx_px": [rounded(track[:, 1]) for track in local],
         },
@@ -106,6 +142,19 @@ def sums_depends(work: Workspace) -> dict[str, Any]:
 
 def run_sums(work: Workspace) -> Result:
     """Write the corrected micrographs."""
+    by_program = work.task.recipe.motion.program != "passerelle"
+    result = sums_by_program(work) if by_program else _own_sums(work)
+    pixel = work.pixel_size_angstrom * work.bin_factor
+    result.values["pixel_size_angstrom"] = pixel
+    if work.bin_factor > 1:
+        result.values["bin_factor"] = work.bin_factor
+    if work.bin_factor > 1 and work.task.recipe.motion.bin_factor is None:
+        result.warnings.append(_said_of_the_crop(work, pixel))
+    work.drop_frames()  # nothing after this needs them
+    return result
+
+
+def _own_sums(work: Workspace) -> Result:
     recipe = work.task.recipe.dose
     dose = work.dose_per_frame
     bad, blank = unusable_pixels(work)
@@ -124,22 +173,16 @@ def run_sums(work: Workspace) -> Result:
         bin_factor=work.bin_factor,
         threads=work.task.threads,
     )
-    pixel = work.pixel_size_angstrom * work.bin_factor
-    result = Result({"counts_per_pixel": float(sums.unweighted.mean()), "pixel_size_angstrom": pixel})
-    if work.bin_factor > 1:
-        result.values["bin_factor"] = work.bin_factor
-    if work.bin_factor > 1 and work.task.recipe.motion.bin_factor is None:
-        result.warnings.append(_said_of_the_crop(work, pixel))
+    result = Result({"counts_per_pixel": float(sums.unweighted.mean())})
     images = {"micrograph": sums.unweighted, "micrograph_weighted": sums.weighted, "even": sums.even, "odd": sums.odd}
     for role, image in images.items():
         if image is None:
             continue
         name = f"{role.replace('_', '-')}.mrc"
-        write_mrc(work.folder / name, image, pixel, recipe.output)
+        write_mrc(work.folder / name, image, work.pixel_size_angstrom * work.bin_factor, recipe.output)
         result.outputs[role] = name
         if recipe.output == "float32" and role not in ("even", "odd"):
             work.images[role] = image  # as written; 16-bit floats are read back: a resumed run sees no other numbers
-    work.drop_frames()  # nothing after this needs them
     return result
 
 

@@ -13,13 +13,16 @@ from passerelle.imaging.ice import ice_ring_score
 from passerelle.imaging.spectrum import measure_spectrum
 from passerelle.processing.pictures import as_jpeg, as_png, drift_plot, low_pass, shrink, to_grey
 from passerelle.processing.step import Result, rounded
+from passerelle.processing.steps_programs import fit_by_program, program_identity
 from passerelle.processing.workspace import Workspace
 
 
 def ctf_depends(work: Workspace) -> dict[str, Any]:
     """Name the parameters of the fit and the values of the microscope."""
     names = ("spherical_aberration_mm", "amplitude_contrast", "phase_plate")
-    return {"recipe": work.task.recipe.ctf.model_dump(), "values": {name: work.task.metadata.get(name) for name in names}}
+    recipe = work.task.recipe.ctf
+    depends = {"recipe": recipe.model_dump(exclude={"program"}), **program_identity(work, recipe.program)}
+    return depends | {"values": {name: work.task.metadata.get(name) for name in names}}
 
 
 def run_ctf(work: Workspace) -> Result:
@@ -54,7 +57,10 @@ def run_ctf(work: Workspace) -> Result:
         threads=threads,
         finest_pixel_angstrom=finest_pixel(options),
     )
-    fit = fit_ctf(spectrum, optics, options, threads=threads)
+    if recipe.program == "passerelle":
+        fit = fit_ctf(spectrum, optics, options, threads=threads)
+    else:
+        fit = fit_by_program(work, recipe.program, optics, options)
     result = Result(warnings=warnings)
     result.values = {
         "defocus_u_angstrom": fit.defocus_u_angstrom,

@@ -1,5 +1,6 @@
 """External programs: command line from values, values from output. `run` is the only place that starts a process."""
 
+from passerelle.programs.installed import KINDS, Installed, find_program, program_file
 from passerelle.programs.run import run
 
-__all__ = ["run"]
+__all__ = ["KINDS", "Installed", "find_program", "program_file", "run"]

@@ -2,33 +2,135 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from passerelle.core.errors import Busy, NotFound, ProgramFailed, printable
+from passerelle.core.errors import Busy, NotFound, ProgramFailed, StorageError, printable
+
+_PR_SET_PDEATHSIG = 1
+_MOST_BYTES = 64 << 20
+_TAIL_BYTES = 64 << 10
+_WORDS_OF_FAULT = ("error", "fault", "cannot", "can't", "unable", "fail", "abort", "not found", "no such", "out of memory")
 
 
-def run(command: Sequence[str | Path], *, seconds: float, folder: Path | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: its exit code (negative: the signal), what it wrote on standard output, and its last words."""
+
+    code: int
+    output: str
+    last_words: str
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    seconds: float,
+    folder: Path | None = None,
+    answers: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run a program to its end and return what it wrote on standard output.
 
-    seconds: it is killed after that time. folder: where it runs; here, if left out.
+    seconds: it is killed after that time. folder: where it runs; here, if left out. answers: what it reads on standard input.
+    environment: variables set beside this process's own.
 
     Raises:
         NotFound: the program is not installed.
         Busy: it took longer than `seconds`.
-        ProgramFailed: it ended with another code than 0; its last line of standard error is in the message.
+        ProgramFailed: it ended with another code than 0; its own words are in the message.
+        StorageError: what it said could not be kept.
     """
-    words = [str(word) for word in command]
+    ended = run_to_end(command, seconds=seconds, folder=folder, answers=answers, environment=environment)
+    if ended.code:
+        how = f"was ended by signal {-ended.code}" if ended.code < 0 else f"ended with code {ended.code}"
+        raise ProgramFailed(f"{how}: {ended.last_words or 'it gave no reason'}", path=str(command[0]))
+    return ended.output
+
+
+def run_to_end(
+    command: Sequence[str | Path],
+    *,
+    seconds: float,
+    folder: Path | None = None,
+    answers: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Do as `run`, whatever code the program ends with. It dies with this process, and its children with it at its time limit.
+
+    Raises:
+        NotFound, Busy, StorageError: as `run`.
+    """
+    words = [os.fspath(word) for word in command]
     try:
-        done = subprocess.run(words, cwd=folder, capture_output=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL)
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+            process = subprocess.Popen(
+                words,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=complained,
+                env=os.environ | dict(environment) if environment else None,
+                start_new_session=True,  # so that a time limit ends what a wrapper script has started, too
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, prepared before
+            )
+            try:
+                process.communicate(answers.encode(errors="surrogateescape"), timeout=seconds)
+            except subprocess.TimeoutExpired as error:
+                raise Busy(f"did not end within {seconds:g} s.", path=words[0]) from error
+            finally:
+                _end(process)
+            return Ended(process.returncode, _text(said, _MOST_BYTES), _last_words(complained, said))
     except FileNotFoundError as error:
+        if folder is not None and not folder.is_dir():
+            raise NotFound("is no folder to run a program in.", path=folder) from error
         raise NotFound("is not installed.", path=words[0]) from error
     except PermissionError as error:
         raise NotFound("may not be run by this account.", path=words[0]) from error
-    except subprocess.TimeoutExpired as error:
-        raise Busy(f"did not end within {seconds:g} s.", path=words[0]) from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
-        raise ProgramFailed(f"ended with code {done.returncode}: {printable(said[-1])}", path=words[0])
-    return done.stdout.decode(errors="surrogateescape")
+    except OSError as error:
+        raise StorageError(f"could not be run: {error.strerror or error}.", path=words[0]) from error
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the program and of what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _text(stream: IO[bytes], most: int) -> str:
+    """Return the end of what was written, at most so many bytes; undecodable ones can be had back."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - most))
+    return stream.read().decode(errors="surrogateescape")
+
+
+def _last_words(complained: IO[bytes], said: IO[bytes]) -> str:
+    """Return the line that tells best what went wrong: the last one that names a fault, else the last one at all."""
+    for stream in (complained, said):
+        lines = [line.strip() for line in _text(stream, _TAIL_BYTES).splitlines()]
+        lines = [line for line in lines if any(character.isalnum() for character in line)]
+        faults = [place for place, line in enumerate(lines) if any(word in line.lower() for word in _WORDS_OF_FAULT)]
+        if faults:
+            place = faults[-1]
+            # RELION says "ERROR:" on a line of its own, and what it is on the next
+            follows = lines[place + 1 : place + 2] if lines[place].endswith(":") else []
+            return printable(" ".join([lines[place], *follows]))
+        if lines:
+            return printable(lines[-1])
+    return ""

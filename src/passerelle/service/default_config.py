@@ -16,6 +16,7 @@ from passerelle.processing import BY_NAME, default_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
 
 _WIDTH = 100
+_SECTIONS = ("state", "web", "work", "programs", "alerts")
 _HEAD = """\
 # The configuration of passerelle. Every setting is listed; a line that starts with "# " and holds `key = value` shows a default
 # (or an example, where there is none): take away the "# " to change it. Unknown keys are refused.
@@ -25,10 +26,10 @@ _HEAD = """\
 def default_config_text(*, instrument: str = "krios", folder: str = "gateway/krios") -> str:
     """Return a passerelle.toml that works as it is, with one instrument and every setting explained."""
     lines = [_HEAD]
-    lines += _fields(Settings, skip={"instruments", "processing", "thresholds", "state", "web", "work", "alerts"})
+    lines += _fields(Settings, skip={"instruments", "processing", "thresholds", *_SECTIONS})
     lines += ["", "# One section an instrument, [instruments.NAME]."]
     lines += [f"[instruments.{instrument}]", *_fields(InstrumentSettings, given={"folder": folder})]
-    for name in ("state", "web", "work", "alerts"):
+    for name in _SECTIONS:
         field = Settings.model_fields[name]
         lines += ["", f"# {field.description}", f"[{name}]", *_fields(_model(field))]
     lines += ["", f"# {Settings.model_fields['processing'].description}"]

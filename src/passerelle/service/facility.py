@@ -88,6 +88,7 @@ class Facility:
 
     def process_again(self, movie_id: int, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Queue one movie again with other parameters; what does not depend on them is not redone."""
+        self.parts.programs.check(changes)
         session_id = self._status.movie(movie_id).session_id
         movies.hear_again(self._database, self.parts.instruments, session_id, ids=[movie_id])
         movies.process_again(self._database, movie_id, changes)
@@ -95,6 +96,7 @@ class Facility:
 
     def process_session_again(self, session_id: int, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Queue the movies of a session again with other parameters, which also hold for movies to come."""
+        self.parts.programs.check(changes)
         heard = movies.hear_again(self._database, self.parts.instruments, session_id)
         sessions.process_session_again(self._database, session_id, changes, also=heard)
         self.wake()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from passerelle.core.errors import PasserelleError
 from passerelle.gateway import FolderState
+from passerelle.programs import KINDS
 from passerelle.service.alerts import disk_level, disk_use
 from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.wiring import Parts
@@ -25,7 +26,7 @@ class Check:
 
 def health(parts: Parts, loop: Dispatcher | None = None) -> list[Check]:
     """Look at database, disks and folders; with a running `loop` also at the watch and the work."""
-    checks = [_database(parts), *_disks(parts)]
+    checks = [_database(parts), *_disks(parts), *_programs(parts)]
     if loop is None:
         checks += _folders(parts)
     else:
@@ -52,6 +53,20 @@ def _disks(parts: Parts) -> Iterator[Check]:
             continue
         words = f"{folder}: {use.percent:.0f} % full, {use.free_bytes / 1e9:.0f} GB free."
         yield Check(f"disk of {name}", disk_level(use, parts.settings.alerts) is None, words, "Free space.")
+
+
+def _programs(parts: Parts) -> Iterator[Check]:
+    """Look at the external programs that the configuration's recipe names."""
+    recipe = parts.settings.processing
+    for name in (recipe.motion.program, recipe.ctf.program):
+        if name not in KINDS:
+            continue
+        try:
+            found = parts.programs.find(name)
+        except PasserelleError as error:
+            yield Check(f"program {name}", False, error.message, error.advice)
+        else:
+            yield Check(f"program {name}", True, f"{found.executable}: {found.version}.")
 
 
 def _folders(parts: Parts) -> Iterator[Check]:

@@ -20,6 +20,7 @@ from passerelle.service import flow, tasks
 from passerelle.service.admission import inputs_of, main_files
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
+from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
 from passerelle.service.references import candidates, references
 from passerelle.store import Database, Movie, Session, alerts, files, movies, paths, sessions
@@ -45,6 +46,7 @@ class MovieLedger:
         failed_limit: int = 3,
         threads: int = 1,
         reach: Reach | None = None,
+        programs: Programs | None = None,
     ) -> None:
         self.database = database
         self.instruments = instruments
@@ -52,6 +54,7 @@ class MovieLedger:
         self.failed_limit = failed_limit
         self.threads = threads
         self.reach = reach or Reach()
+        self.programs = programs or Programs()
         self._about_to_start: dict[int, MovieTask] = {}
 
     def startable(self, *, now: float, newest: bool, but_not: Iterable[int]) -> Work | None:
@@ -75,7 +78,7 @@ class MovieLedger:
 
         Raises:
             IncompleteFile: its file changed since it was queued.
-            BadInput: its file has a name that no task can carry.
+            BadInput: its file has a name that no task can carry; a program that its recipe names is not here.
         """
         self._about_to_start.pop(work.key, None)
         with self.database.read() as connection:
@@ -228,6 +231,7 @@ class MovieLedger:
             defects=None if chosen.defects is None else self.places.carried(movie.id, Path(chosen.defects), -2),
             check_gain=chosen.gain is not None and rank < recipe.gain.check_movies,
             recipe=recipe,
+            programs=self.programs.uses(recipe),
             thresholds={name: Threshold.model_validate(each) for name, each in session.thresholds.items()},
             folder=str(self.places.movie_folder(session, movie)),
             threads=self.threads,

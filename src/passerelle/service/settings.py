@@ -14,6 +14,7 @@ from passerelle.core.config import Section, read_config
 from passerelle.core.errors import BadConfiguration
 from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
+from passerelle.programs import KINDS
 
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -152,6 +153,30 @@ class AlertSettings(Section):
     )
 
 
+class ProgramSettings(Section):
+    """Where external programs lie, for recipes that name them in motion.program or ctf.program. Not needed otherwise."""
+
+    relion: str = Field(
+        default="relion_run_motioncorr", description="RELION's motion correction: a path, or a name in the folders of PATH."
+    )
+    relion_arguments: tuple[str, ...] = Field(default=(), description="More arguments for it.", examples=[["--skip_defect"]])
+    motioncor2: str = Field(default="MotionCor2", description="MotionCor2, likewise.", examples=["/opt/MotionCor2_1.6.4"])
+    motioncor2_arguments: tuple[str, ...] = Field(
+        default=(), description="More arguments for it, such as the GPU.", examples=[["-Gpu", "0"]]
+    )
+    motioncor3: str = Field(default="MotionCor3", description="MotionCor3, likewise.")
+    motioncor3_arguments: tuple[str, ...] = Field(
+        default=(), description="More arguments for it, such as the GPU.", examples=[["-Gpu", "0"]]
+    )
+    ctffind4: str = Field(default="ctffind", description="CTFFIND 4.1, likewise.")
+    ctffind4_arguments: tuple[str, ...] = Field(default=(), description="More arguments for it.")
+    ctffind5: str = Field(default="ctffind5", description="CTFFIND 5, likewise.", examples=["/opt/cistem/ctffind"])
+    ctffind5_arguments: tuple[str, ...] = Field(default=(), description="More arguments for it.")
+    longest_seconds: float = Field(
+        default=1800.0, gt=0, description="A program that takes longer for one movie is ended, and the movie tried again."
+    )
+
+
 def _thresholds() -> dict[str, Threshold]:
     return default_thresholds()
 
@@ -163,6 +188,9 @@ class Settings(Section):
     state: StateSettings = Field(default=StateSettings(), description="Where passerelle keeps what it knows and makes.")
     web: WebSettings = Field(default=WebSettings(), description="The live page.")
     work: WorkSettings = Field(default=WorkSettings(), description="How movies are worked off.")
+    programs: ProgramSettings = Field(
+        default=ProgramSettings(), description="Where external programs lie, for recipes that name them."
+    )
     alerts: AlertSettings = Field(default=AlertSettings(), description="When a person is told. 0 switches a rule off.")
     processing: Recipe = Field(default=Recipe(), description="The parameters of new sessions; pages change those of a session.")
     thresholds: dict[str, Threshold] = Field(
@@ -250,4 +278,8 @@ def anchored(settings: Settings, base: Path) -> Settings:
     state = settings.state.model_copy(
         update={"folder": absolute(settings.state.folder), "results": absolute(settings.state.results), "database": database}
     )
-    return settings.model_copy(update={"instruments": instruments, "state": state})
+    paths = {name: getattr(settings.programs, name) for name in KINDS}
+    programs = settings.programs.model_copy(
+        update={name: str(absolute(Path(path))) for name, path in paths.items() if os.sep in path}
+    )
+    return settings.model_copy(update={"instruments": instruments, "state": state, "programs": programs})

@@ -18,6 +18,7 @@ from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.instruments import Instrument, instrument_of
 from passerelle.service.ledger import MovieLedger
 from passerelle.service.places import Places
+from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
 from passerelle.service.settings import Settings, WorkSettings
 from passerelle.service.status import StatusReader
@@ -33,6 +34,7 @@ class Parts:
     instruments: dict[str, Instrument]
     places: Places
     status: StatusReader
+    programs: Programs
 
     def close(self) -> None:
         """Give the database back."""
@@ -51,7 +53,9 @@ def assemble(settings: Settings) -> Parts:
             folder.mkdir(parents=True, exist_ok=True)
     instruments = {name: instrument_of(name, each) for name, each in settings.instruments.items()}
     database = connect(settings.database_url)
-    return Parts(settings, database, instruments, places, StatusReader(database, instruments, places))
+    return Parts(
+        settings, database, instruments, places, StatusReader(database, instruments, places), Programs(settings.programs)
+    )
 
 
 def dispatcher(
@@ -62,8 +66,13 @@ def dispatcher(
     executor: Executor | None = None,
     guarded: bool = True,
 ) -> Dispatcher:
-    """Make the loop that turns arrivals into results. The caller starts and stops it."""
+    """Make the loop that turns arrivals into results. The caller starts and stops it.
+
+    Raises:
+        BadConfiguration: an external program that the configuration names is not here.
+    """
     settings = parts.settings
+    parts.programs.uses(settings.processing)
     work = settings.work
     reach = Reach()
     arrivals = Arrivals(
@@ -76,6 +85,7 @@ def dispatcher(
         failed_limit=settings.alerts.failed_movies,
         threads=work.threads_per_worker,
         reach=reach,
+        programs=parts.programs,
     )
     executor = executor or executor_of(work, settings.workers(), parts.places)
     policy = Policy(max_attempts=work.max_attempts, retry_seconds=work.retry_seconds, lease_seconds=work.longest_seconds)
