@@ -21,6 +21,7 @@ from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import require_shape
 from passerelle.imaging.interpolation import STEPS
 from passerelle.imaging.kernels import Held, Kernels, Shifts
+from passerelle.imaging.kernels_shift import LARGEST_TILE
 
 _TILE_ERROR_PX = 0.1
 
@@ -122,7 +123,7 @@ def _dose_factors(
 def _tile_size(field: MotionField) -> tuple[int, int]:
     """Choose tiles (rows, columns), that hold the motion constant within 0.1 px nearly everywhere."""
     sizes: list[int] = []
-    for axis, length, largest, least in ((2, field.height, 16, 8), (3, field.width, 256, 32)):
+    for axis, length, largest, least in ((2, field.height, LARGEST_TILE[0], 8), (3, field.width, LARGEST_TILE[1], 32)):
         steps = np.nan_to_num(np.abs(np.diff(field.local_px, axis=axis))).max(axis=0)
         slope = float(np.percentile(steps, 95)) * (field.local_px.shape[axis] - 1) / max(length - 1, 1) if steps.size else 0.0
         size = largest
