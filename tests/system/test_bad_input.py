@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 from passerelle.core import atomic
+from passerelle.core.errors import NotFound
 from passerelle.core.states import MovieState
 from passerelle.formats import write_mrc, write_mrc_stack
 from passerelle.formats.eer_write import write_eer_movie
 from passerelle.service import wiring
-from passerelle.service.process_folder import Processed, folder_settings, process_folder
+from passerelle.service.process_folder import Processed, exit_error, folder_settings, process_folder
 from passerelle.service.settings import InstrumentSettings, Settings
 from passerelle.service.view import MovieRow
 
@@ -121,6 +122,24 @@ def test_links_and_pipes_are_passed_over_and_hold_nobody_up(folder: Path, tmp_pa
     assert {name: row.state for name, row in by_name(run(folder)).items()} == {"good": MovieState.DONE}
 
 
+def test_a_folder_that_holds_only_links_or_pipes_says_so(tmp_path: Path, movie: bytes) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "movie.mrc").write_bytes(movie)
+    folder = tmp_path / "session"
+    folder.mkdir()
+    nothing = exit_error(run(folder))
+    assert nothing is not None and nothing.message == "No movie was found." and ".eer" in nothing.advice
+    (folder / "movie.mrc").symlink_to(tmp_path / "elsewhere" / "movie.mrc")
+    (folder / "data").symlink_to(tmp_path / "elsewhere")
+    only_links = exit_error(run(folder))
+    assert only_links is not None and "2 links" in only_links.message and "elsewhere" in only_links.message
+    for link in folder.iterdir():
+        link.unlink()
+    os.mkfifo(folder / "pipe.mrc")
+    only_pipes = exit_error(run(folder))
+    assert only_pipes is not None and "a pipe" in only_pipes.message
+
+
 def test_a_corrupt_frame_of_an_eer_movie_is_named_and_the_next_movie_is_processed(folder: Path) -> None:
     rng = np.random.default_rng(3)
     events = [rng.integers(0, SIDE * 4, (40_000, 2)) for _ in range(8)]
@@ -143,7 +162,6 @@ def test_a_corrupt_frame_of_an_eer_movie_is_named_and_the_next_movie_is_processe
     ("make", "words"),
     [
         (lambda path: write_mrc(path, np.ones((SIDE, SIDE // 2), np.float32), 1.0), f"{SIDE // 2} × {SIDE}"),
-        (lambda path: None, "not there"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"\x07no gain" * 999), "not an MRC file"),
         (lambda path: write_mrc(path, np.zeros((SIDE, SIDE), np.float32), 1.0), "gain"),
@@ -159,6 +177,12 @@ def test_a_gain_that_cannot_be_used_is_named_and_a_good_one_helps(
     assert gain.name in (row.error or "") and words in (row.error or "")
     write_mrc(gain, np.ones((SIDE, SIDE), np.float32), 1.0)
     assert by_name(run(folder, gain=gain))["good"].state is MovieState.DONE
+
+
+def test_a_gain_that_is_not_there_is_refused_before_anything_is_done(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="gain of yesterday"):
+        run(folder, gain=tmp_path / "gain of yesterday.mrc")
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_sidecar_that_is_a_bomb_is_told_and_the_movie_processed_with_what_is_known(tmp_path: Path, movie: bytes) -> None:
