@@ -1,5 +1,10 @@
 """A program is run without a shell, bounded in time, and its failure is told in words."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from passerelle.core.errors import Busy, NotFound, ProgramFailed
@@ -29,3 +34,63 @@ def test_its_last_word_is_in_the_message():
 def test_one_that_hangs_is_ended():
     with pytest.raises(Busy, match=r"0\.2 s"):
         run(["sleep", "30"], seconds=0.2)
+
+
+def test_it_is_answered_on_standard_input():
+    assert run(["cat"], seconds=10, answers="a\nb\n") == "a\nb\n"
+
+
+def test_one_that_reads_no_answers_is_no_fault():
+    assert run(["true"], seconds=10, answers="x\n" * 100_000) == ""
+
+
+def test_its_environment_is_ours_and_what_is_given(monkeypatch):
+    monkeypatch.setenv("OF_OURS", "1")
+    assert run(["sh", "-c", 'printf "%s" "$OF_OURS$GIVEN"'], seconds=10, environment={"GIVEN": "2"}) == "12"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("in: motioncorr.cpp, line 12\\nERROR:\\nNo such file movie.mrcs\\n=== Backtrace ===\\n", "No such file movie.mrcs"),
+        ("Iteration 1\\nError: All GPUs are in use, quit.\\n\\n", "All GPUs are in use"),
+        ("one\\ntwo\\n------\\n", "two"),
+    ],
+)
+def test_the_line_that_tells_what_is_wrong_is_quoted(said, words):
+    with pytest.raises(ProgramFailed, match=words):
+        run(["sh", "-c", f"printf '{said}'; exit 1"], seconds=10)
+
+
+def test_a_program_that_crashes_is_told_by_its_signal():
+    with pytest.raises(ProgramFailed, match="signal 11: it gave no reason"):
+        run(["sh", "-c", "kill -SEGV $$"], seconds=10)
+
+
+def test_what_a_wrapper_has_started_ends_with_it(tmp_path):
+    with pytest.raises(Busy):
+        run(["sh", "-c", "(sleep 1; touch late) & echo $! >child; wait"], seconds=0.3, folder=tmp_path)
+    child = int((tmp_path / "child").read_text())
+    time.sleep(0.2)
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+
+
+def test_a_program_dies_with_the_process_that_started_it(tmp_path):
+    code = "import sys; from passerelle.programs import run; run(['sh', '-c', 'echo $$ >child; exec sleep 60'], seconds=60)"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+    until = time.monotonic() + 30
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text().strip():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}")
+    assert child.exists()
+    parent.kill()
+    parent.wait()
+    while child.exists() and "Z" not in (child / "stat").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_folder_that_is_not_there_is_not_taken_for_the_program(tmp_path):
+    with pytest.raises(NotFound, match="no folder"):
+        run(["true"], seconds=10, folder=tmp_path / "gone")
