@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from passerelle.core.errors import IllegalMove
 
@@ -44,7 +44,21 @@ class Verdict(StrEnum):
     REJECT = "reject"
 
 
-_State = TypeVar("_State", FileState, MovieState, SessionState)
+class ZoneState(StrEnum):
+    """A place on central storage."""
+
+    ACTIVE = "active"  # may be read and written by those who may
+    ARCHIVED = "archived"  # kept as it is: read by those who might, written by nobody
+
+
+class PersonState(StrEnum):
+    """An account."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"  # may not log in; what it owns stays
+
+
+_State = TypeVar("_State", FileState, MovieState, SessionState, ZoneState, PersonState)
 
 
 def _table(rows: dict[_State, set[_State]]) -> dict[_State, frozenset[_State]]:
@@ -77,16 +91,22 @@ MOVIE_MOVES = _table(
 )
 
 SESSION_MOVES = _table({SessionState.OPEN: {SessionState.CLOSED}, SessionState.CLOSED: {SessionState.OPEN}})
+ZONE_MOVES = _table({ZoneState.ACTIVE: {ZoneState.ARCHIVED}, ZoneState.ARCHIVED: {ZoneState.ACTIVE}})
+PERSON_MOVES = _table({PersonState.ENABLED: {PersonState.DISABLED}, PersonState.DISABLED: {PersonState.ENABLED}})
+
+# A table a kind: equal words of two kinds ("gone") are equal strings and would share one row.
+_TABLES: dict[type[StrEnum], Any] = {
+    FileState: FILE_MOVES,
+    MovieState: MOVIE_MOVES,
+    SessionState: SESSION_MOVES,
+    ZoneState: ZONE_MOVES,
+    PersonState: PERSON_MOVES,
+}
 
 
 def moves(state: _State) -> frozenset[_State]:
     """Return the states that `state` may become."""
-    # A table a kind: equal words of two kinds ("gone") are equal strings and would share one row.
-    if isinstance(state, FileState):
-        return FILE_MOVES[state]
-    if isinstance(state, MovieState):
-        return MOVIE_MOVES[state]
-    return SESSION_MOVES[state]
+    return _TABLES[type(state)][state]
 
 
 def move(current: _State, target: _State, *, what: str) -> _State:

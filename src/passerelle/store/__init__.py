@@ -1,6 +1,6 @@
 """Rows <-> values, on SQLite and PostgreSQL alike. Plain functions that take a connection; decides nothing."""
 
-from passerelle.store import alerts, events, files, movies, paths, sessions, statistics
+from passerelle.store import alerts, audit, events, files, movies, paths, people, sessions, statistics, tokens, zones
 from passerelle.store.database import Database, connect
 from passerelle.store.values import Alert, Event, File, Movie, Session
 
@@ -12,11 +12,15 @@ __all__ = [
     "Movie",
     "Session",
     "alerts",
+    "audit",
     "connect",
     "events",
     "files",
     "movies",
     "paths",
+    "people",
     "sessions",
     "statistics",
+    "tokens",
+    "zones",
 ]
