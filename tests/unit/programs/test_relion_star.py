@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_no_file_says_that_relion_found_nothing(tmp_path):
 def test_the_command_names_all_and_its_list_is_read_back(tmp_path):
     request = replace(REQUEST, gain="gain.mrc", defects="defects.mrc", pixel_size_angstrom=0.5, pre_exposure=2.0, threads=3)
     command = relion.prepare(request, tmp_path, "/opt/relion", ["--skip_defect"])
-    given = dict(zip(command, command[1:], strict=False))
+    given = dict(pairwise(command))
     assert command[0] == "/opt/relion" and command[-1] == "--skip_defect" and "--use_own" in command
     assert (given["--bfactor"], given["--patch_x"], given["--j"]) == ("600", "4", "3")
     assert (given["--dose_per_frame"], given["--preexposure"]) == ("1", "2")
