@@ -39,11 +39,14 @@ def run_command(command: Sequence[str | Path], *, cwd: Path | None = None, log: 
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 2**20)
 
 
-def run_function(function: Callable[..., Any], *arguments: Any) -> tuple[Cost, Any]:
-    """Run a function in a fresh process and account for that process alone; return its result, too."""
+def run_function(function: Callable[..., Any], *arguments: Any, before: Callable[[], None] | None = None) -> tuple[Cost, Any]:
+    """Run a function in a fresh process and account for that process alone; return its result, too.
+
+    before: run first and not accounted for, but for the memory: what a worker does before its first movie.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_account, args=(sender, function, arguments))
+    process = context.Process(target=_account, args=(sender, function, arguments, before))
     process.start()
     sender.close()
     try:
@@ -54,9 +57,11 @@ def run_function(function: Callable[..., Any], *arguments: Any) -> tuple[Cost, A
     return cost, result
 
 
-def _account(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def _account(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], prepare: Callable[[], None] | None) -> None:
     import resource
 
+    if prepare is not None:
+        prepare()
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = time.monotonic()
     result = function(*arguments)
