@@ -83,8 +83,9 @@ def _perform(step: Step, work: Workspace) -> StepRecord:
 
 
 def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    """Return the CPU time of this process and of the programs that it has run to their end."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _described(problem: PasserelleError, step: Step, task: MovieTask) -> TaskError:
