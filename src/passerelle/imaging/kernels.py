@@ -28,9 +28,11 @@ class Held(Shaped, Protocol):
 
 
 class CoarseFrames(Protocol):
-    """All frames at low resolution, whitened; step_px: size of a pixel in those of the movie along y and x; weight: what the
-    modes were weighted with (y, x // 2 + 1)."""
+    """All frames at low resolution, whitened; shape: of their pictures; step_px: size of a pixel in those of the movie along y
+    and x; weight: what the modes were weighted with (y, x // 2 + 1)."""
 
+    @property
+    def shape(self) -> fft.Shape: ...
     @property
     def step_px(self) -> tuple[float, float]: ...
     @property

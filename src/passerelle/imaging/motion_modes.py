@@ -107,9 +107,13 @@ def whiten(grid: ModeGrid, values: NDArray[np.float32]) -> None:
     """Scale modes in place so that, ring by ring, the mean power over the frames is 1."""
     if not len(values):
         return
-    power = _ring_means(grid, np.einsum("mct,mct->m", values, values) / values.shape[2])
-    scale = np.where(power > 0, 1 / np.sqrt(np.maximum(power, 1e-30)), 0).astype(np.float32)
-    values *= scale[grid.ring][:, None, None]
+    values *= whitening(grid, np.einsum("mct,mct->m", values, values) / values.shape[2])[:, None, None]
+
+
+def whitening(grid: ModeGrid, power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the factor for each mode (m,) that makes the mean of the power (m,) 1 in every ring."""
+    mean = _ring_means(grid, power)
+    return np.where(mean > 0, 1 / np.sqrt(np.maximum(mean, 1e-30)), 0).astype(np.float32)[grid.ring]
 
 
 def _ring_means(grid: ModeGrid, values: NDArray[np.float32]) -> NDArray[np.float64]:

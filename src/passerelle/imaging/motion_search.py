@@ -76,18 +76,26 @@ def crop(spectra: NDArray[np.complex64], shape: fft.Shape, cropped: fft.Shape) -
 def prepare(spectra: NDArray[np.complex64], shape: fft.Shape, full: fft.Shape, binning: int) -> CoarseStack:
     """Whiten cropped half transforms ring by ring, leave out the axes and the lowest frequencies, and let the highest fade
     out."""
+    weight, white = coarse_weights(np.mean(spectra.real**2 + spectra.imag**2, axis=0), shape)
+    return CoarseStack((spectra * weight).astype(np.complex64), shape, coarse_step_px(shape, full, binning), white)
+
+
+def coarse_weights(power: NDArray[np.float32], shape: fft.Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the factors of half transforms (y, x // 2 + 1) whose mean power is given, and what they are once white."""
     ky, kx = fft.frequency_axes(shape)
     radius = np.hypot(ky[:, None], kx[None, :])
-    power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
     ring = np.minimum((radius * 2 * 32).astype(np.intp), 45)
     mean = np.bincount(ring.ravel(), power.ravel(), 46) / np.maximum(np.bincount(ring.ravel(), minlength=46), 1)
     weight = np.where(mean[ring] > 0, 1 / np.maximum(np.sqrt(mean[ring]), 1e-30), 0)
     weight *= np.exp(-((radius / 0.3) ** 2)) * (radius * min(shape) >= min(3.0, min(shape) / 8))
     weight[0, :] = 0
     weight[:, 0] = 0
-    step = (full[0] * binning / shape[0], full[1] * binning / shape[1])
-    white = np.where(mean[ring] > 0, weight * np.sqrt(mean[ring]), 0).astype(np.float32)
-    return CoarseStack((spectra * weight.astype(np.float32)).astype(np.complex64), shape, step, white)
+    return weight.astype(np.float32), np.where(mean[ring] > 0, weight * np.sqrt(mean[ring]), 0).astype(np.float32)
+
+
+def coarse_step_px(shape: fft.Shape, full: fft.Shape, binning: int) -> tuple[float, float]:
+    """Return the size along y and x of a pixel of the cropped pictures in pixels of the movie."""
+    return full[0] * binning / shape[0], full[1] * binning / shape[1]
 
 
 def search_track(
@@ -128,17 +136,29 @@ def _peak(stack: CoarseStack, product: NDArray[np.complex64], reach_px: float) -
     deviations."""
     height, width = stack.shape
     correlation = fft.irfft2(product, stack.shape)
-    ry = min(int(np.ceil(reach_px / stack.step_px[0])), height // 2 - 1)
-    rx = min(int(np.ceil(reach_px / stack.step_px[1])), width // 2 - 1)
+    ry, rx = reach = reach_pixels(stack, reach_px)
     rows, columns = np.arange(-ry - 1, ry + 2) % height, np.arange(-rx - 1, rx + 2) % width
     window = correlation[rows[:, None], columns[None, :]]
     inner = window[1:-1, 1:-1]
     y, x = (int(v) for v in np.unravel_index(int(np.argmax(inner)), inner.shape))
     spread = float(correlation.std())
-    around = window[y : y + 3, x : x + 3]
+    return peak_px(stack, y, x, window[y : y + 3, x : x + 3], reach), float(inner[y, x]) / spread if spread > 0 else 0.0
+
+
+def reach_pixels(stack: CoarseFrames, reach_px: float) -> tuple[int, int]:
+    """Return how many coarse pixels along y and x lie within reach_px, leaving room for a neighbour."""
+    height, width = stack.shape
+    return (
+        min(int(np.ceil(reach_px / stack.step_px[0])), height // 2 - 1),
+        min(int(np.ceil(reach_px / stack.step_px[1])), width // 2 - 1),
+    )
+
+
+def peak_px(stack: CoarseFrames, y: int, x: int, around: NDArray[np.float32], reach: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the place of a peak in pixels of the movie, given the 3 × 3 values `around` its highest, at (y, x) of the window
+    that begins at -reach."""
     offset = (_vertex(around[:, 1]), _vertex(around[1, :]))
-    shift = np.array([(y - ry + offset[0]) * stack.step_px[0], (x - rx + offset[1]) * stack.step_px[1]])
-    return shift, float(inner[y, x]) / spread if spread > 0 else 0.0
+    return np.array([(y - reach[0] + offset[0]) * stack.step_px[0], (x - reach[1] + offset[1]) * stack.step_px[1]])
 
 
 def _vertex(three: NDArray[np.float32]) -> float:
