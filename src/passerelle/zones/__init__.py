@@ -1,0 +1,51 @@
+"""Places on central storage: what a zone is, who may do what in it, where something of it lies."""
+
+from passerelle.zones.beneath import open_file, open_folder, relative_path
+from passerelle.zones.browse import Entry, Listing, Measured, Room, list_folder, measure, room
+from passerelle.zones.names import check_account, check_root, check_zone_name, windows_trouble
+from passerelle.zones.places import dataset_place, linux_path, plain_name, windows_path
+from passerelle.zones.posix import Accounts, Wanted, wanted
+from passerelle.zones.rights import Entitled, Relation, Ruling, Visitor, ZoneAct, entitled, may, relations, require
+from passerelle.zones.settle_rights import Settled, settle_rights
+from passerelle.zones.zone import FEATURES, Content, Features, Who, Zone, ZoneKind
+
+__all__ = [
+    "FEATURES",
+    "Accounts",
+    "Content",
+    "Entitled",
+    "Entry",
+    "Features",
+    "Listing",
+    "Measured",
+    "Relation",
+    "Room",
+    "Ruling",
+    "Settled",
+    "Visitor",
+    "Wanted",
+    "Who",
+    "Zone",
+    "ZoneAct",
+    "ZoneKind",
+    "check_account",
+    "check_root",
+    "check_zone_name",
+    "dataset_place",
+    "entitled",
+    "linux_path",
+    "list_folder",
+    "may",
+    "measure",
+    "open_file",
+    "open_folder",
+    "plain_name",
+    "relations",
+    "relative_path",
+    "require",
+    "room",
+    "settle_rights",
+    "wanted",
+    "windows_path",
+    "windows_trouble",
+]
