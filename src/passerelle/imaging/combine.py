@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.imaging import fft
+from passerelle.imaging.bands import in_bands
 from passerelle.imaging.dose import DoseFactors
-from passerelle.imaging.interpolation import mean_response
+from passerelle.imaging.interpolation import response_factors
+from passerelle.imaging.kernels_combine import weigh_modes
 
 Pictures = tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32] | None, NDArray[np.float32] | None]
 
 CURVE_POINTS = 512  # of a dose curve: radial frequencies from 0 to the corner of the square, cycles per pixel
+_ROWS, _COLUMNS = 64, 64  # worked on together
 LEAST_RESPONSE = 0.15  # below this the interpolation left too little to divide by
 
 
@@ -28,73 +31,80 @@ def combine_sums(
     bin_factor: int,
     threads: int,
 ) -> Pictures:
-    """Weight sums (s, y, x) by dose and undo the interpolation's damping; return pictures unweighted, weighted, even, odd.
+    """Weight sums (s, y, x + 2) by dose and undo the interpolation's damping; return pictures unweighted, weighted, even, odd.
 
-    sums: of all frames, or of even and odd ones (half_sums), then one for each of dose.curves, beyond `shape` a margin; used up.
-    histogram: how often each pair of fractions of a pixel was used, see mean_response. bin_factor: see correct_movie.
+    sums: of all frames, or of even and odd ones (half_sums), then one for each of dose.curves; beyond `shape` a margin, and two
+    columns more, so that transforms fit in where the sums were; used up. histogram: how often each pair of fractions of a pixel
+    was used, see mean_response. bin_factor: see correct_movie.
+
+    Columns are transformed, weighted and transformed back a few at a time, in cache: nothing as large as a picture is passed
+    through but for the transforms along rows.
     """
-    padded = (sums.shape[1], sums.shape[2])
+    padded = (sums.shape[1], sums.shape[2] - 2)
     kept = (padded[0] // bin_factor, padded[1] // bin_factor)
+    plain = 2 if half_sums else 1
+    count = plain + (dose is not None)
+    spectra = sums.view(np.complex64)
+    in_bands(lambda first, last: _rows_forward(sums, spectra, shape[1], first, last), shape[0], threads)
+    _ramp(spectra, shape[0])
+    results = spectra if len(spectra) >= count else np.empty((count, *spectra.shape[1:]), np.complex64)
+    response_y, response_x = response_factors(histogram, kept, bin_factor)
+    radius = radius_index(kept, bin_factor)
+    curves = np.zeros((0, CURVE_POINTS), np.float32) if dose is None else np.concatenate([dose.mean_curve[None], dose.curves])
+
+    def columns(first: int, last: int) -> None:
+        for x in range(first, last, _COLUMNS):
+            part = slice(x, min(x + _COLUMNS, last))
+            block = fft.along(spectra[:, :, part], 1)
+            if bin_factor > 1:
+                block = np.concatenate([block[:, : kept[0] // 2], block[:, -(kept[0] // 2) :]], axis=1)
+            out = np.empty((count, *block.shape[1:]), np.complex64)
+            response = np.ascontiguousarray(np.matmul(response_y, response_x[:, part]))
+            weigh_modes(_parts(block), _parts(response), radius[:, part], curves, plain, np.float32(LEAST_RESPONSE), _parts(out))
+            results[:count, : kept[0], part] = fft.along(out, 1, back=True)
+
+    in_bands(columns, kept[1] // 2 + 1, threads)
     height, width = shape[0] // bin_factor, shape[1] // bin_factor
+    pictures = [np.empty((height, width), np.float32) for _ in range(count)]
 
-    def transform_last() -> NDArray[np.complex64]:
-        """Transform the last sum and give its memory back: it is wanted for the spectra."""
-        _pad(sums[-1], shape)
-        spectrum = fft.cropped_rfft2(sums[-1], kept, threads)
-        sums.resize((len(sums) - 1, *padded), refcheck=False)
-        return spectrum
+    def rows_back(first: int, last: int) -> None:
+        for which, picture in enumerate(pictures):
+            for y in range(first, last, _ROWS):
+                part = slice(y, min(y + _ROWS, last))
+                picture[part] = fft.rows_back(results[which, part, : kept[1] // 2 + 1], kept[1])[:, :width]
 
-    def picture(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(fft.irfft2(spectrum, kept, threads)[:height, :width])
-
-    radius = _radius_index(kept, bin_factor) if dose is not None else None
-    weighted_spectrum: NDArray[np.complex64] | None = None
-    if dose is not None and radius is not None:
-        for curve in dose.curves[::-1]:
-            part = transform_last()
-            part *= curve[radius]
-            weighted_spectrum = part if weighted_spectrum is None else np.add(weighted_spectrum, part, out=weighted_spectrum)
-    restore = _restoration(histogram, kept, bin_factor)
-    parts: list[NDArray[np.complex64]] = []
-    while len(sums):
-        part = transform_last()
-        part *= restore
-        parts.append(part)
-    weighted: NDArray[np.float32] | None = None
-    if dose is not None and radius is not None:
-        if weighted_spectrum is None:
-            weighted_spectrum = np.zeros_like(parts[0])
-        weighted_spectrum *= restore
-        for part in parts:
-            weighted_spectrum += part * dose.mean_curve[radius]
-        weighted = picture(weighted_spectrum)
-    del restore, radius, weighted_spectrum
-    even = picture(parts.pop())
+    in_bands(rows_back, height, threads)
+    weighted = None if dose is None else pictures[-1]
     if not half_sums:
-        return even, weighted, None, None
-    odd = picture(parts.pop())
-    return even + odd, weighted, even, odd
+        return pictures[0], weighted, None, None
+    return pictures[0] + pictures[1], weighted, pictures[0], pictures[1]
 
 
-def _pad(picture: NDArray[np.float32], shape: tuple[int, int]) -> None:
-    """Fill the margin beyond `shape` with a ramp between the edges that it joins, so that the transform sees no step."""
-    height, width = shape
-    more_y, more_x = picture.shape[0] - height, picture.shape[1] - width
-    if more_x:
-        ramp = (np.arange(1, more_x + 1, dtype=np.float32) / (more_x + 1))[None, :]
-        picture[:height, width:] = picture[:height, width - 1 : width] * (1 - ramp) + picture[:height, :1] * ramp
-    if more_y:
-        ramp = (np.arange(1, more_y + 1, dtype=np.float32) / (more_y + 1))[:, None]
-        picture[height:] = picture[height - 1 : height] * (1 - ramp) + picture[:1] * ramp
+def _parts(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """See complex numbers (…, x) as (…, 2 x): real, imaginary, real, …"""
+    return spectra.view(np.float32)
 
 
-def _restoration(histogram: NDArray[np.float64], shape: tuple[int, int], bin_factor: int) -> NDArray[np.complex64]:
-    damping = mean_response(histogram, shape, bin_factor)
-    power = np.maximum(damping.real**2 + damping.imag**2, np.float32(LEAST_RESPONSE**2))
-    return (np.conj(damping) / power).astype(np.complex64)
+def _rows_forward(sums: NDArray[np.float32], spectra: NDArray[np.complex64], width: int, first: int, last: int) -> None:
+    """Transform rows first … last of each sum along x, in place. Their margin takes a ramp between the edges that it joins, so
+    that the transform sees no step."""
+    more = sums.shape[2] - 2 - width
+    ramp = np.arange(1, more + 1, dtype=np.float32) / (more + 1)
+    for picture, spectrum in zip(sums, spectra, strict=True):
+        for y in range(first, last, _ROWS):
+            rows = picture[y : min(y + _ROWS, last), :-2]
+            rows[:, width:] = rows[:, width - 1 : width] * (1 - ramp) + rows[:, :1] * ramp
+            spectrum[y : y + len(rows)] = fft.rows_forward(rows)
 
 
-def _radius_index(shape: tuple[int, int], bin_factor: int) -> NDArray[np.int16]:
+def _ramp(spectra: NDArray[np.complex64], height: int) -> None:
+    """Fill the rows beyond `height` as the margin of columns is filled: what holds for pixels holds for rows transformed."""
+    more = spectra.shape[1] - height
+    ramp = (np.arange(1, more + 1, dtype=np.float32) / (more + 1))[:, None]
+    spectra[:, height:] = spectra[:, height - 1 : height] * (1 - ramp) + spectra[:, :1] * ramp
+
+
+def radius_index(shape: tuple[int, int], bin_factor: int) -> NDArray[np.int16]:
     """Return for each mode the point of the dose curves that is nearest to its radial frequency, in pixels of the movie."""
     ky, kx = fft.frequency_axes(shape)
     scale = (CURVE_POINTS - 1) / np.sqrt(0.5)

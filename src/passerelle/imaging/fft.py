@@ -46,19 +46,20 @@ def rfft2(pictures: NDArray[Any], workers: int = 1) -> NDArray[np.complex64]:
     return np.asarray(scipy.fft.rfft2(np.asarray(pictures, np.float32), workers=workers), np.complex64)
 
 
-def cropped_rfft2(picture: NDArray[Any], shape: Shape, workers: int = 1) -> NDArray[np.complex64]:
-    """Return the low frequencies of the half transform of a picture (y, x): that of a picture of `shape`, both sides even.
+def rows_forward(rows: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Transform rows (y, x) along x: (y, x // 2 + 1)."""
+    return np.asarray(scipy.fft.rfft(rows, axis=1), np.complex64)
 
-    Transformed back, without a factor, it is the picture with larger pixels, each holding the sum of what it covers; pixel (0,
-    0) stays where it was, as in RELION.
-    """
-    if shape == picture.shape:
-        return rfft2(picture, workers)
-    rows, columns = shape[0] // 2, shape[1] // 2 + 1
-    # columns that are not kept are not transformed along y
-    along_x = np.asarray(scipy.fft.rfft(np.asarray(picture, np.float32), axis=1, workers=workers))
-    whole = np.asarray(scipy.fft.fft(along_x[:, :columns], axis=0, workers=workers), np.complex64)
-    return np.concatenate([whole[:rows], whole[-rows:]])
+
+def rows_back(rows: NDArray[np.complex64], length: int) -> NDArray[np.float32]:
+    """Transform half transforms (y, x // 2 + 1) back along x: (y, length)."""
+    return np.asarray(scipy.fft.irfft(rows, n=length, axis=1), np.float32)
+
+
+def along(spectra: NDArray[np.complex64], axis: int, *, back: bool = False) -> NDArray[np.complex64]:
+    """Transform spectra along one axis, or back; the result is contiguous."""
+    transform = scipy.fft.ifft if back else scipy.fft.fft
+    return np.asarray(transform(np.ascontiguousarray(spectra), axis=axis, overwrite_x=True), np.complex64)
 
 
 def irfft2(spectra: NDArray[np.complex64], shape: Shape, workers: int = 1) -> NDArray[np.float32]:

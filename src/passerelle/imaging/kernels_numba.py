@@ -138,7 +138,7 @@ class NumbaKernels:
         if gain is not None:
             gain = np.ascontiguousarray(gain, np.float32)
         repairs = plan_repairs(with_unusable(defects, gain), (stack.shape[1], stack.shape[2]))
-        sums = np.zeros((factors.shape[1], *padded), np.float32)
+        sums = np.zeros((factors.shape[1], padded[0], padded[1] + 2), np.float32)  # with room for half transforms
 
         def band(first: int, last: int) -> None:
             shift_and_accumulate(
