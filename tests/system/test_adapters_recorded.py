@@ -252,7 +252,7 @@ def test_without_dose_or_patches_motioncor_is_asked_for_less(movie, tmp_path):
     [
         ("fails", "All GPUs are in use"),
         ("ends without a word", "MotionCor2 found no motion"),
-        ("other size", r"out\.mrc has 128 × 100 pixels; 256 × 200 were expected.*It said last: Total time"),
+        ("other size", r"out\.mrc has 128 × 100 pixels; 256 × 200 were expected.*Its last words: Total time"),
     ],
 )
 def test_a_motioncor_that_fails_is_told_and_tried_again(movie, tmp_path, monkeypatch, behaviour, words):
@@ -307,7 +307,7 @@ def test_a_ctffind_that_says_all_is_well_and_leaves_nothing(movie, tmp_path, mon
     task, _ = using(movie, tmp_path, "ctffind4")
     outcome = process_movie(task)
     assert outcome.error is not None and outcome.error.step == "ctf"
-    assert "diagnostic.txt was not written: CTFFIND left no fit. It said last: Error: Input file" in outcome.error.message
+    assert "diagnostic.txt was not written: CTFFIND left no fit. Its last words: Error: Input file" in outcome.error.message
 
 
 def test_going_back_to_our_own_needs_no_program(movie, tmp_path):

@@ -22,7 +22,7 @@ from passerelle.processing.step import Result
 from passerelle.processing.steps_raw import unusable_pixels
 from passerelle.processing.task import ProgramUse
 from passerelle.processing.workspace import Workspace
-from passerelle.programs import ctffind, motioncor, relion, run
+from passerelle.programs import KINDS, Ended, ctffind, motioncor, relion, run_to_end
 from passerelle.programs.motion import CorrectedMovie, MotionRequest
 
 _ENVIRONMENT = {"LC_ALL": "C"}  # numbers with a point, whatever the account's language
@@ -70,7 +70,7 @@ def correct_by_program(work: Workspace, name: str) -> ProgramMotion:
     """Have a program correct the movie; keep its pictures, cropped and in the number format that the recipe asks for.
 
     Raises:
-        ProgramFailed, Busy, NotFound: as `programs.run`; it left no motion or no picture, or what it left is none.
+        ProgramFailed, Busy, NotFound: as `programs.run_to_end`; it failed, left no motion or no picture, or what it left is none.
     """
     use, program = _use(work, name), _MOTION[name]
     _, blank = unusable_pixels(work)
@@ -78,12 +78,13 @@ def correct_by_program(work: Workspace, name: str) -> ProgramMotion:
         request = motion_request(work, folder)
         work.drop_frames()  # the program needs the memory
         command = program.prepare(request, folder, use.executable, use.arguments)
-        said = run(command, seconds=use.seconds, folder=folder, environment=_ENVIRONMENT)
+        ended = run_to_end(command, seconds=use.seconds, folder=folder, environment=_ENVIRONMENT)
+        ended.check()
         try:
             corrected = program.read(request, folder)
             pictures = {role: _picture(path, request) for role, path in corrected.pictures.items()}
         except ProgramFailed as error:
-            raise _with_its_words(error, said, folder) from error
+            raise _with_its_words(error, ended, folder) from error
         kept = {role: _keep(work, role, image) for role, image in pictures.items()}
     field, interpolated = _without(corrected.field, blank)
     return ProgramMotion(field, corrected.stands_at, interpolated, kept)
@@ -104,12 +105,11 @@ def _picture(path: Path, request: MotionRequest) -> NDArray[np.float32]:
     return image
 
 
-def _with_its_words(error: ProgramFailed, said: str, folder: Path) -> ProgramFailed:
+def _with_its_words(error: ProgramFailed, ended: Ended, folder: Path) -> ProgramFailed:
     """Name the file by its place in the program's folder, which is gone when a person reads this, and what the program said."""
-    lines = [line.strip() for line in said.splitlines() if any(character.isalnum() for character in line)]
     place = Path(error.path or folder)
     name = place.relative_to(folder) if place.is_relative_to(folder) else place
-    last = f" It said last: {lines[-1][:200]}" if lines else ""
+    last = f" Its last words: {ended.last_words}" if ended.last_words else ""
     return ProgramFailed(f"{name} {error.message}{last}", advice=error.advice)
 
 
@@ -164,7 +164,8 @@ def sums_by_program(work: Workspace) -> Result:
     roles = [role for role in ("micrograph", "micrograph_weighted", "even", "odd") if role in written]
     result = Result({"counts_per_pixel": float(work.image("micrograph").mean())}, {role: written[role] for role in roles})
     if work.task.recipe.dose.half_sums and "even" not in written:
-        result.warnings.append(f"No sums of even and odd frames: {work.task.recipe.motion.program} does not make them.")
+        label = KINDS[work.task.recipe.motion.program].label
+        result.warnings.append(f"No sums of even and odd frames: {label} did not make them.")
     return result
 
 
@@ -172,7 +173,7 @@ def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptio
     """Have a program fit the CTF of the unweighted micrograph.
 
     Raises:
-        ProgramFailed, Busy, NotFound: as `programs.run`; it left no fit.
+        ProgramFailed, Busy, NotFound: as `programs.run_to_end`; it failed, or left no fit.
     """
     use, generation = _use(work, name), _CTF[name]
     micrograph = "micrograph.mrc"
@@ -196,17 +197,18 @@ def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptio
             defocus_max_angstrom=options.defocus_max_angstrom,
             phase_shift=options.phase_shift,
         )
-        said = run(
+        ended = run_to_end(
             ctffind.command(use.executable, use.arguments),
             seconds=use.seconds,
             folder=folder,
             answers=ctffind.answers(request, generation=generation),
             environment=_ENVIRONMENT,
         )
+        ended.check()
         try:
             found = ctffind.read(folder)
         except ProgramFailed as error:
-            raise _with_its_words(error, said, folder) from error
+            raise _with_its_words(error, ended, folder) from error
     u, v, angle = normalize_astigmatism(found.defocus_1_angstrom, found.defocus_2_angstrom, found.angle_deg)
     shown = found.spacing_per_angstrom * options.resolution_low_angstrom * _BEFORE >= 1
     return CtfFit(

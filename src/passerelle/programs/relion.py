@@ -65,8 +65,14 @@ def read(request: MotionRequest, folder: Path) -> CorrectedMovie:
     drift, local = _motion(path, request)
     field = field_of(drift, local, request, program=NAME, path=path)
     main = root.with_suffix(".mrc")
-    pictures = {"micrograph": root.with_name(f"{root.name}_noDW.mrc"), "micrograph_weighted": main}
-    return CorrectedMovie(field, 0, pictures if request.doses else {"micrograph": main})
+    pictures = {"micrograph": main}
+    if request.doses:
+        pictures = {"micrograph": root.with_name(f"{root.name}_noDW.mrc"), "micrograph_weighted": main}
+    # RELION 5 with --even_odd_split among its arguments; its frames count from 0, too
+    halves = {"even": root.with_name(f"{root.name}_EVN.mrc"), "odd": root.with_name(f"{root.name}_ODD.mrc")}
+    if all(path.is_file() for path in halves.values()):
+        pictures |= halves
+    return CorrectedMovie(field, 0, pictures)
 
 
 def _motion(path: Path, request: MotionRequest) -> tuple[NDArray[Any], NDArray[Any]]:

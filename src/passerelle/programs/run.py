@@ -18,16 +18,25 @@ from passerelle.core.errors import Busy, NotFound, ProgramFailed, StorageError, 
 _PR_SET_PDEATHSIG = 1
 _MOST_BYTES = 64 << 20
 _TAIL_BYTES = 64 << 10
-_WORDS_OF_FAULT = ("error", "fault", "cannot", "can't", "unable", "fail", "abort", "not found", "no such", "out of memory")
+_WORDS_OF_FAULT = (
+    "error", "fault", "cannot", "can't", "unable", "fail", "abort", "not found", "no such", "out of memory", "skipped", "too few",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a program ended: its exit code (negative: the signal), what it wrote on standard output, and its last words."""
 
+    executable: str
     code: int
     output: str
     last_words: str
+
+    def check(self) -> None:
+        """Raise ProgramFailed if the program ended with another code than 0."""
+        if self.code:
+            how = f"was ended by signal {-self.code}" if self.code < 0 else f"ended with code {self.code}"
+            raise ProgramFailed(f"{how}: {self.last_words or 'it gave no reason'}", path=self.executable)
 
 
 def run(
@@ -50,9 +59,7 @@ def run(
         StorageError: what it said could not be kept.
     """
     ended = run_to_end(command, seconds=seconds, folder=folder, answers=answers, environment=environment)
-    if ended.code:
-        how = f"was ended by signal {-ended.code}" if ended.code < 0 else f"ended with code {ended.code}"
-        raise ProgramFailed(f"{how}: {ended.last_words or 'it gave no reason'}", path=str(command[0]))
+    ended.check()
     return ended.output
 
 
@@ -88,7 +95,7 @@ def run_to_end(
                 raise Busy(f"did not end within {seconds:g} s.", path=words[0]) from error
             finally:
                 _end(process)
-            return Ended(process.returncode, _text(said, _MOST_BYTES), _last_words(complained, said))
+            return Ended(words[0], process.returncode, _text(said, _MOST_BYTES), _last_words(complained, said))
     except FileNotFoundError as error:
         if folder is not None and not folder.is_dir():
             raise NotFound("is no folder to run a program in.", path=folder) from error
