@@ -1,0 +1,376 @@
+"""The verified copy: the one way in which a file gets its name anywhere in the product.
+
+    1. write      a temporary name in the target folder; bytes and digest in one pass; attributes
+    2. sync       fsync, or one syncfs for a batch where the file system means it
+    3. compare    read back from the medium, past the page cache, each block against its digest
+    4. publish    the final name, by a rename that replaces nothing which is not ours
+    5. settle     fsync of the folder: now a power cut cannot take it away
+
+Only what has passed all five is called verified and gets a row in the manifest. Whatever fails before the fourth leaves no trace
+but a `.p-…` file, which the next run takes away. All is opened by descriptor, beneath its root; links are never followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+from passerelle.core.errors import BadFile, Busy, Conflict, NotFound, PasserelleError, StorageError, storage_errors
+from passerelle.transfer import kernel
+from passerelle.transfer.attributes import Keep, carry_over
+from passerelle.transfer.beneath import Root
+from passerelle.transfer.blocks import CutShort, Digests, NamedFile, Tick, block_words, differing, pour
+from passerelle.transfer.manifest import Row
+from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, Buffers, MediumFile
+from passerelle.transfer.outcome import Outcome, problem_of
+from passerelle.transfer.plan import Batch, Task, describes
+from passerelle.transfer.tree import Entry, Kind, entry_of, look
+
+TEMPORARY_PREFIX = ".p-"  # short and fixed: a prefix before a name of 255 bytes would be too long for the file system
+_TRIES = 3
+_MANY_FOLDERS = 8
+_CLOCK_TICK_NS = 20_000_000  # longer than the kernel's clock takes from one time stamp to the next
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hold us
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class Leg:
+    """One way of a dataset from a folder to a folder. run: names this run's temporary files; lanes: how many blocks at a time."""
+
+    source: Root
+    target: Root
+    name: str
+    run: str
+    keep: Keep
+    lanes: int = 1
+    tick: Tick = lambda size: None
+    buffers: Buffers = field(default_factory=Buffers)
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def temporary(self) -> str:
+        return f"{TEMPORARY_PREFIX}{self.run}-{next(self.numbers):x}"
+
+
+def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
+    """Copy files and verify them; return what became of each. Their folders must be there.
+
+    A file that changed meanwhile, or came back from the medium other than it was written, is copied again, and that is said.
+    """
+    outcomes: list[Outcome] = []
+    waiting: list[tuple[Task, tuple[str, ...]]] = [(task, ()) for task in batch]
+    for tries_left in reversed(range(_TRIES)):
+        again: list[tuple[Task, tuple[str, ...]]] = []
+        # from the second time on each alone, so that a lost write is found by the fsync of the file that lost it
+        for group in [waiting] if tries_left == _TRIES - 1 else [[each] for each in waiting]:
+            for (task, notes), done in zip(group, _copy_once(leg, [task for task, _ in group]), strict=True):
+                if isinstance(done, _TryAgain) and tries_left:
+                    again.append((task, (*notes, done.note)))
+                elif isinstance(done, PasserelleError):
+                    outcomes.append(Outcome(task.entry.path, None, problem_of(task.entry.path, done), notes))
+                else:
+                    outcomes.append(Outcome(task.entry.path, done[0], None, notes + done[1], done[0].size))
+        waiting = again
+    return outcomes
+
+
+class _TryAgain(StorageError):
+    """The copy is not good, but the next may be. note: what happened, for the person who reads the report."""
+
+    def __init__(self, error: PasserelleError, note: str) -> None:
+        super().__init__(error.message, advice=error.advice, path=error.path)
+        self.note = note
+        self.error = error
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """A copy under its temporary name."""
+
+    task: Task
+    entry: Entry  # the source as it was when it was read
+    folder: int
+    temporary: str
+    file: MediumFile
+    digests: Digests
+    notes: tuple[str, ...]
+
+
+_Done = tuple[Row, tuple[str, ...]] | PasserelleError
+
+
+def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
+    """Take a few files through the five steps together. What fails drops out, with its error; the others go on."""
+    done: dict[int, _Done] = {}
+    drafts: dict[int, _Draft] = {}
+    with _Folders(leg.source) as sources, _Folders(leg.target) as targets, contextlib.ExitStack() as open_files:
+
+        @contextlib.contextmanager
+        def failing(number: int) -> Generator[None]:
+            try:
+                yield
+            except PasserelleError as error:
+                done[number] = error
+                if (draft := drafts.pop(number, None)) is not None:
+                    _discard(draft)
+
+        try:
+            for number, task in enumerate(tasks):
+                with failing(number):
+                    drafts[number] = _write(leg, task, sources.of(task.entry), targets.of(task.entry), open_files)
+            for number, error in _sync(leg, drafts).items():
+                with failing(number):
+                    raise error
+            for number, draft in list(drafts.items()):
+                with failing(number):
+                    _compare(leg, draft)
+            for number, draft in list(drafts.items()):
+                with failing(number):
+                    _publish(leg, draft)
+            _settle(leg, {draft.folder for draft in drafts.values()})
+        except BaseException:  # cancelled, or a folder that cannot be synced: what has no final name yet is taken away
+            for draft in drafts.values():
+                _discard(draft)
+            raise
+        now = time.time()
+        for number, draft in drafts.items():
+            done[number] = (_row(draft, now, leg.name), draft.notes)
+    return [done[number] for number in range(len(tasks))]
+
+
+# -- 1. write
+
+
+def _write(leg: Leg, task: Task, source: int, target: int, open_files: contextlib.ExitStack) -> _Draft:
+    path, name = task.entry.path, task.entry.name
+    with storage_errors(leg.source.named(path)):
+        reading = os.open(name, _READ, dir_fd=source)
+    try:
+        entry = _at_rest(leg, path, reading)
+        temporary = leg.temporary()
+        with storage_errors(leg.target.named(path)):
+            writing = os.open(temporary, _CREATE, 0o600 if leg.keep.mode else 0o666, dir_fd=target)
+        open_files.callback(os.close, writing)
+        file = MediumFile(writing)
+        try:
+            digests = _pour(leg, entry, reading, file)
+            _unchanged(leg, entry, source)
+            _as_expected(leg, task, entry, digests)
+            with storage_errors(leg.target.named(path)):
+                lost = carry_over(reading, writing, entry, leg.keep)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=target)
+            raise
+    finally:
+        os.close(reading)
+    notes = (f"The target did not take: {', '.join(lost)}.",) if lost else ()
+    return _Draft(task, entry, target, temporary, file, digests, notes)
+
+
+def _at_rest(leg: Leg, path: str, reading: int) -> Entry:
+    """Look at a source so that each later write will show: two within one tick of the kernel's clock leave the same time."""
+    with storage_errors(leg.source.named(path)):
+        for _ in range(_TRIES):
+            entry = entry_of(path, os.fstat(reading))
+            if entry.kind is not Kind.FILE:
+                raise NotFound("is no file any more.", path=leg.source.named(path))
+            if abs(time.time_ns() - entry.ctime_ns) >= _CLOCK_TICK_NS:
+                return entry
+            time.sleep(_CLOCK_TICK_NS / 1e9)
+    raise _changed(leg, path)
+
+
+def _pour(leg: Leg, entry: Entry, reading: int, file: MediumFile) -> Digests:
+    size = entry.size
+    holes = entry.allocated < size
+    source = NamedFile(MediumFile(reading), leg.source.named(entry.path), holes)
+    target = NamedFile(file, leg.target.named(entry.path), holes)
+    if size >= DIRECT_BYTES:
+        with storage_errors(source.name):
+            if not source.file.is_cached(size):
+                source.file.go_direct()
+        with storage_errors(target.name):
+            if size > BLOCK_BYTES and not holes:
+                kernel.reserve(file.descriptor, size)
+            file.go_direct()
+    try:
+        digests = pour(source, target, size, leg.buffers, leg.tick, leg.lanes)
+    except CutShort as error:
+        raise _changed(leg, entry.path) from error
+    if size >= DIRECT_BYTES or holes:
+        with storage_errors(target.name):
+            os.ftruncate(file.descriptor, size)
+    return digests
+
+
+def _unchanged(leg: Leg, entry: Entry, folder: int) -> None:
+    """Refuse what was read if its source was written to, or replaced, since it was opened."""
+    with storage_errors(leg.source.named(entry.path)):
+        now = look(folder, entry.path)
+    if now.version != entry.version:
+        raise _changed(leg, entry.path)
+
+
+def _changed(leg: Leg, path: str) -> _TryAgain:
+    advice = "Copy it again when its writer has finished."
+    error = Busy("was written to while it was copied.", advice=advice, path=leg.source.named(path))
+    return _TryAgain(error, "It changed while it was copied; it was copied again.")
+
+
+def _as_expected(leg: Leg, task: Task, entry: Entry, digests: Digests) -> None:
+    """Hold the bytes against what an earlier leg has recorded of the same file, unchanged since by size and time."""
+    row = task.expected
+    if row is None or not describes(row, entry) or row.digest == digests.whole:
+        return
+    wrong = [number for number, each in enumerate(digests.blocks) if row.blocks and row.block(number) != each.hex()] or [0]
+    where = ", ".join(block_words(number, entry.size) for number in wrong[:5])
+    raise BadFile(
+        f"is not what `{row.leg}` has verified: {where} differs (expected {row.digest[:16]}…, found {digests.whole[:16]}…).",
+        advice="The source was damaged. Take this file from another copy.",
+        path=leg.source.named(entry.path),
+    )
+
+
+# -- 2. sync
+
+
+def _sync(leg: Leg, drafts: dict[int, _Draft]) -> dict[int, PasserelleError]:
+    """Bring the drafts onto the medium; return the errors of those that are not there."""
+    if len(drafts) > 1 and kernel.can_sync_whole(leg.target.descriptor):
+        try:
+            with storage_errors(leg.target.path):
+                kernel.syncfs(leg.target.descriptor)
+        except PasserelleError as error:
+            return dict.fromkeys(drafts, _TryAgain(error, "The batch could not be synced; each file was copied again."))
+        return {}
+    failed: dict[int, PasserelleError] = {}
+    for number, draft in drafts.items():
+        try:
+            with storage_errors(leg.target.named(draft.task.entry.path)):
+                os.fsync(draft.file.descriptor)
+        except StorageError as error:
+            # never fsync again: the kernel has dropped the pages, and would say that all is well
+            failed[number] = _TryAgain(error, "Its bytes did not reach the medium; it was copied again.")
+    return failed
+
+
+# -- 3. compare
+
+
+def _compare(leg: Leg, draft: _Draft) -> None:
+    """Read the draft back from the medium; raise if a block is not what was written."""
+    path, size, file = draft.task.entry.path, draft.entry.size, draft.file
+    with storage_errors(leg.target.named(path)):
+        if not file.go_direct():
+            file.forget()
+        found = os.fstat(file.descriptor).st_size
+    if found != size:
+        raise StorageError(f"has {found} bytes after it was written, not {size}.", path=leg.target.named(path))
+    named = NamedFile(file, leg.target.named(path), draft.entry.allocated < size)
+    wrong = differing(named, size, draft.digests.blocks, leg.buffers, _no_tick, leg.lanes)
+    if wrong:
+        where = ", ".join(block_words(number, size) for number in wrong)
+        error = StorageError(
+            f"{where} came back from the medium other than it was written.",
+            advice="Do not trust this disk: look at its health, its cable and controller, and the memory.",
+            path=leg.target.named(path),
+        )
+        raise _TryAgain(error, f"On the medium {where} differed from what was written; it was copied again.")
+
+
+def _no_tick(_size: int) -> None: ...
+
+
+# -- 4. publish
+
+
+def _publish(leg: Leg, draft: _Draft) -> None:
+    """Give the draft its final name."""
+    name = draft.task.entry.name
+    with storage_errors(leg.target.named(draft.task.entry.path)):
+        try:
+            _rename(draft.folder, draft.temporary, name)
+        except FileExistsError:
+            if not (draft.task.replace or _same_content(leg, draft)):
+                raise Conflict(
+                    "is there already, and is another file.",
+                    advice="Move it away, or copy to another folder; it was left as it is.",
+                    path=leg.target.named(draft.task.entry.path),
+                ) from None
+            os.rename(draft.temporary, name, src_dir_fd=draft.folder, dst_dir_fd=draft.folder)
+
+
+def _rename(folder: int, old: str, new: str) -> None:
+    try:
+        kernel.rename_no_replace(folder, os.fsencode(old), os.fsencode(new))
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
+        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.unlink(old, dir_fd=folder)
+
+
+def _same_content(leg: Leg, draft: _Draft) -> bool:
+    """Tell whether the file that has our name has our content: an earlier run was killed before it wrote it down."""
+    try:
+        reading = os.open(draft.task.entry.name, _READ, dir_fd=draft.folder)
+    except OSError:
+        return False
+    try:
+        there = entry_of(draft.task.entry.path, os.fstat(reading))
+        if there.kind is not Kind.FILE or there.size != draft.entry.size:
+            return False
+        named = NamedFile(MediumFile(reading), leg.target.named(there.path), there.allocated < there.size)
+        return not differing(named, there.size, draft.digests.blocks, leg.buffers, _no_tick)
+    finally:
+        os.close(reading)
+
+
+# -- 5. settle
+
+
+def _settle(leg: Leg, folders: set[int]) -> None:
+    """Make the new names last through a power cut."""
+    with storage_errors(leg.target.path):
+        if len(folders) >= _MANY_FOLDERS and kernel.can_sync_whole(leg.target.descriptor):
+            kernel.syncfs(leg.target.descriptor)
+            return
+        for folder in folders:
+            os.fsync(folder)
+
+
+def _discard(draft: _Draft) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(draft.temporary, dir_fd=draft.folder)
+
+
+def _row(draft: _Draft, now: float, leg: str) -> Row:
+    entry, digests = draft.entry, draft.digests
+    return Row(entry.path, entry.size, entry.mtime_ns, digests.whole, digests.text, now, leg)
+
+
+class _Folders:
+    """The folders that a batch works in, each opened once."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._open: dict[str, int] = {}
+
+    def of(self, entry: Entry) -> int:
+        folder = entry.folder
+        if folder not in self._open:
+            self._open[folder] = self._root.open_folder(folder)
+        return self._open[folder]
+
+    def __enter__(self) -> _Folders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)

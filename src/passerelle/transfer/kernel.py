@@ -1,0 +1,117 @@
+"""System calls that Python does not offer, each as one function that raises OSError as those of `os` do."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import signal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
+_OPENAT2 = 437  # the same number on every machine since Linux 5.6
+_CACHESTAT = 451  # since Linux 6.5
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357}.get(platform.machine())
+_RENAME_NOREPLACE = 1
+_PR_SET_PDEATHSIG = 1
+
+# the magic numbers of file systems for which syncfs(2) means what it says: on FUSE and NFS it returns at once
+_SYNCED_WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E, 0x2FC12FC1, 0xF2F52010, 0xCA451A4E, 0x01021994})
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _Range(ctypes.Structure):
+    _fields_ = (("offset", ctypes.c_uint64), ("length", ctypes.c_uint64))
+
+
+class _CacheStat(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recently_evicted"))
+
+
+class _StatFs(ctypes.Structure):
+    _fields_ = (("type", ctypes.c_long), ("rest", ctypes.c_char * 248))
+
+
+def _call(number: int, *arguments: object) -> int:
+    """Make a system call again for as long as a signal interrupts it."""
+    while (answer := _libc.syscall(ctypes.c_long(number), *arguments)) == -1:
+        if (code := ctypes.get_errno()) != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return answer
+
+
+def openat2(folder: int, path: bytes, flags: int, resolve: int) -> int:
+    """Open an existing `path`, seen from an open folder, under the rules of `resolve`; return a descriptor.
+
+    Raises:
+        OSError: EXDEV or ELOOP: the path leads out of the folder, or over a link. ENOSYS: the kernel is older than 5.6.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    return _call(_OPENAT2, ctypes.c_int(folder), ctypes.c_char_p(path), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
+
+
+def rename_no_replace(folder: int, old: bytes, new: bytes) -> None:
+    """Give a file of an open folder another name there, in one step, unless that name is taken.
+
+    Raises:
+        FileExistsError: the name is taken. OSError: ENOSYS or EINVAL: the file system cannot do that.
+    """
+    if _RENAMEAT2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    there, flag = ctypes.c_int(folder), ctypes.c_uint(_RENAME_NOREPLACE)
+    _call(_RENAMEAT2, there, ctypes.c_char_p(old), there, ctypes.c_char_p(new), flag)
+
+
+def syncfs(descriptor: int) -> None:
+    """Bring all that was written to a file system onto its medium; reports lost writes since Linux 5.8."""
+    if _libc.syncfs(ctypes.c_int(descriptor)) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def can_sync_whole(descriptor: int) -> bool:
+    """Tell whether `syncfs` of the file system of `descriptor` writes, and reports what could not be written."""
+    answer = _StatFs()
+    if _libc.fstatfs(ctypes.c_int(descriptor), ctypes.byref(answer)) == -1:
+        return False
+    return answer.type & 0xFFFFFFFF in _SYNCED_WHOLE
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Ask for the room of a file at once; where the file system cannot do that, nothing happens.
+
+    glibc's posix_fallocate is of no use here: where the file system has none, it writes a byte into each block.
+
+    Raises:
+        OSError: ENOSPC, EDQUOT, EFBIG: there is no such room.
+    """
+    length = ctypes.c_int64(size)
+    if _libc.fallocate64(ctypes.c_int(descriptor), ctypes.c_int(0), ctypes.c_int64(0), length) == -1:
+        code = ctypes.get_errno()
+        if code in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}:
+            raise OSError(code, os.strerror(code))
+
+
+def cached_share(descriptor: int, size: int) -> float:
+    """Return which share of a file's first `size` bytes is in the page cache; 0 where the kernel does not tell."""
+    pages = -(-size // os.sysconf("SC_PAGESIZE"))
+    span, answer = _Range(0, size), _CacheStat()
+    arguments = (ctypes.c_uint(descriptor), ctypes.byref(span), ctypes.byref(answer), ctypes.c_uint(0))
+    try:
+        _call(_CACHESTAT, *arguments)
+    except OSError:
+        return 0.0
+    return answer.cached / pages if pages else 1.0
+
+
+def die_with_parent() -> None:
+    """Have this process killed when the one that started it ends, however that ends."""
+    _libc.prctl(ctypes.c_int(_PR_SET_PDEATHSIG), ctypes.c_ulong(signal.SIGKILL))

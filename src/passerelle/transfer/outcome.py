@@ -1,0 +1,46 @@
+"""What became of one name of a dataset, as a value that also passes between processes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from passerelle.core import errors
+from passerelle.core.errors import PasserelleError
+from passerelle.transfer.manifest import Row
+
+
+class Problem(NamedTuple):
+    """Why a file is not there: the class of the error, its sentence, and what to do. path: beneath the dataset."""
+
+    path: str
+    kind: str
+    message: str
+    advice: str = ""
+
+    @property
+    def error(self) -> PasserelleError:
+        """The error itself, to be raised."""
+        kind: type[PasserelleError] = getattr(errors, self.kind)
+        return kind(self.message, advice=self.advice)
+
+
+class Outcome(NamedTuple):
+    """What became of one file. row: of a verified copy; problem: why there is none. notes: what a person should know of it."""
+
+    path: str
+    row: Row | None = None
+    problem: Problem | None = None
+    notes: tuple[str, ...] = ()
+    bytes: int = 0
+
+
+def problem_of(path: str, error: PasserelleError) -> Problem:
+    """Return an error as a value; the file that it names stands in its message."""
+    where = f"{errors.printable(error.path)}: " if error.path else ""
+    return Problem(path, type(error).__name__, where + error.message, error.advice)
+
+
+def outcome_from(fields: list[Any]) -> Outcome:
+    """Read an outcome that came as JSON from a worker process."""
+    path, row, problem, notes, size = fields
+    return Outcome(path, Row(*row) if row else None, Problem(*problem) if problem else None, tuple(notes), size)

@@ -1,0 +1,67 @@
+"""A process that copies batches of small files: a JSON line in, a JSON line out.
+
+For small files most of the time is spent in Python itself; processes share that work, threads would wait for each other.
+It ends when its input does, and dies with the process that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from passerelle.core.errors import PasserelleError
+from passerelle.transfer import kernel
+from passerelle.transfer.attributes import Keep
+from passerelle.transfer.beneath import Root
+from passerelle.transfer.copy import Leg, copy_batch
+from passerelle.transfer.manifest import Row
+from passerelle.transfer.outcome import Outcome, problem_of
+from passerelle.transfer.plan import Batch, Task
+from passerelle.transfer.tree import Entry, Kind
+
+
+def introduce(leg: Leg, keep: Keep, number: int) -> bytes:
+    """Return the first line for a worker: the folders, and the names that its temporary files may have."""
+    roots = [[os.fspath(root.path), *root.identity] for root in (leg.source, leg.target)]
+    return _line([*roots, leg.name, f"{leg.run}-{number:x}", [keep.owner, keep.mode, keep.extended]])
+
+
+def batch_line(batch: Batch) -> bytes:
+    """Return a batch as a worker reads it."""
+    return _line(batch)
+
+
+def main() -> None:
+    """Copy the batches that come on standard input; answer each with what became of its files."""
+    kernel.die_with_parent()
+    source, target, name, run, keep = json.loads(sys.stdin.buffer.readline())
+    with _root(source) as source_root, _root(target) as target_root:
+        leg = Leg(source_root, target_root, name, run, Keep(*keep))
+        for line in sys.stdin.buffer:
+            sys.stdout.buffer.write(_line(_copied(leg, _batch(json.loads(line)))))
+            sys.stdout.buffer.flush()
+
+
+def _copied(leg: Leg, batch: Batch) -> list[Outcome]:
+    try:
+        return copy_batch(leg, batch)
+    except PasserelleError as error:
+        return [Outcome(task.entry.path, None, problem_of(task.entry.path, error)) for task in batch]
+
+
+def _root(fields: list[Any]) -> Root:
+    path, device, inode = fields
+    return Root(Path(path), same_as=(device, inode))
+
+
+def _batch(fields: list[Any]) -> Batch:
+    return tuple(
+        Task(Entry(entry[0], Kind(entry[1]), *entry[2:]), replace, Row(*row) if row else None) for entry, replace, row in fields
+    )
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
