@@ -3,7 +3,6 @@ broken."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,36 +93,30 @@ def frame_statistics(frames: NDArray[Any], *, threads: int = 1) -> FrameStatisti
         return float(squares), sums, bad
 
     parts = in_bands(band, height, threads)
-    return conclude(
-        total,
-        sum(part[0] for part in parts),
-        np.sum([part[1] for part in parts], axis=0),
-        np.sum([part[2] for part in parts], axis=0),
-        broken,
-        lambda t: ~(np.abs(frames[t]) < HUGE),
-    )
-
-
-def conclude(
-    total: NDArray[np.float32],
-    squares: float,
-    sums: NDArray[np.float64],
-    bad: NDArray[np.int64],
-    broken: NDArray[np.int32],
-    broken_in: Callable[[int], NDArray[np.bool_]],
-) -> FrameStatistics:
-    """Conclude from sums over all frames: of values (y, x), which is used up, and of squares; from those of each frame (t,) and
-    how many of its values are not finite (t,); and from how often a pixel is not finite (y, x).
-
-    broken_in: which pixels of one frame are not finite.
-    """
-    pixels = total.size
-    useless = bad > _BROKEN_SHARE * pixels
-    blank = useless | (sums == 0)
+    squares = sum(part[0] for part in parts)
+    sums = np.sum([part[1] for part in parts], axis=0)
+    useless, blank = judge_frames(sums, np.sum([part[2] for part in parts], axis=0), height * width)
     for t in np.flatnonzero(useless):
-        broken -= broken_in(int(t))
-    used = max(len(sums) - int(blank.sum()), 1)
-    between = float(np.einsum("yx,yx->", total, total, dtype=np.float64)) / used
-    variance = max(squares - between, 0.0) / (pixels * max(used - 1, 1))
+        broken -= ~(np.abs(frames[t]) < HUGE)
+    used = max(count - int(blank.sum()), 1)
+    between = float(np.einsum("yx,yx->", total, total, dtype=np.float64))
     total /= used
-    return FrameStatistics(total, variance / used, sums / pixels, blank, broken > 0)
+    variance = noise_of_mean(squares, between, used, height * width)
+    return FrameStatistics(total, variance, sums / (height * width), blank, broken > 0)
+
+
+def judge_frames(
+    sums: NDArray[np.float64], broken: NDArray[np.int64], pixels: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which frames are useless, because too many of their values are not finite, and which are blank; both (t,).
+
+    sums: of each frame's finite values; broken: how many are not.
+    """
+    useless = broken > _BROKEN_SHARE * pixels
+    return useless, useless | (sums == 0)
+
+
+def noise_of_mean(squares: float, between: float, used: int, pixels: int) -> float:
+    """Return the noise variance of a pixel of the mean frame, from the sum of all squares, the sum over pixels of their squared
+    sums, and how many frames are not blank."""
+    return max(squares - between / used, 0.0) / (pixels * max(used - 1, 1)) / used

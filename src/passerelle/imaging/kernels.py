@@ -97,6 +97,12 @@ class Kernels(Protocol):
         """Return gain-corrected frames reduced by `binning`, as `reduce_frames` does."""
         ...
 
+    def chess_board(
+        self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
+    ) -> tuple[float, int]:
+        """Measure the detail of the mean frame (y, x) near Nyquist, as `motion_pattern.chess_board` does."""
+        ...
+
     def drift_modes(
         self,
         binned: Held,

@@ -28,6 +28,7 @@ from passerelle.imaging.motion_modes import (
     transform_frames,
     whiten,
 )
+from passerelle.imaging.motion_pattern import chess_board
 from passerelle.imaging.motion_search import crop, prepare
 from passerelle.imaging.reduce import reduce_frames
 
@@ -79,6 +80,12 @@ class NumbaKernels:
     def reduce(self, frames: Held, *, gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None, binning: int) -> Held:
         """See Kernels."""
         return reduce_frames(_array(frames), gain=gain, defects=defects, binning=binning, threads=self.threads)
+
+    def chess_board(
+        self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
+    ) -> tuple[float, int]:
+        """See Kernels."""
+        return chess_board(mean, gain, defects)
 
     def drift_modes(
         self,

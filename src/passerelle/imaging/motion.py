@@ -98,7 +98,7 @@ def estimate_motion(
     binning = options.binning or choose_binning(size, pixel_size_angstrom, options.bfactor_angstrom2)
     binned = kernels.reduce(frames, gain=gain, defects=bad, binning=binning)
     usable = ~statistics.blank
-    pattern = pattern_strength(statistics, gain=gain, defects=bad, frames=int(usable.sum()))
+    pattern = pattern_strength(statistics, kernels.chess_board(statistics.mean, gain, bad), int(usable.sum()))
     drift = find_drift(
         binned,
         usable=usable,

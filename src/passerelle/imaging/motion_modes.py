@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,12 @@ class ModeGrid:
     ring: NDArray[np.intp]
 
 
+@lru_cache(maxsize=4)
 def mode_grid(shape: fft.Shape, binning: int, pixel_size_angstrom: float, bfactor_angstrom2: float) -> ModeGrid:
-    """Choose the modes with a weight above 1 % and at least 3 periods in the picture."""
+    """Choose the modes with a weight above 1 % and at least 3 periods in the picture.
+
+    Every movie of a session asks for the same: the last ones are kept, and must not be written to.
+    """
     ky, kx = fft.frequency_axes(shape)
     side = min(shape)
     radius_px = np.hypot(ky[:, None], kx[None, :])
@@ -135,9 +140,13 @@ def mode_weights(
 ) -> tuple[NDArray[np.float32], int]:
     """Return the weight of each mode (m,), and how many of the first ones need to be looked at."""
     weights = np.exp(np.float32(-0.25 * bfactor_angstrom2) * grid.radius**2)
-    above = np.flatnonzero(weights > _LEAST_WEIGHT)
-    used = int(above[-1]) + 1 if len(above) else 0
-    return (weights if reliability is None else weights * reliability), used
+    return (weights if reliability is None else weights * reliability), modes_used(grid, bfactor_angstrom2)
+
+
+def modes_used(grid: ModeGrid, bfactor_angstrom2: float) -> int:
+    """Return how many of the first modes hold all those with a weight above 1 %."""
+    within = np.flatnonzero(grid.radius**2 < -4 * np.log(_LEAST_WEIGHT) / max(bfactor_angstrom2, 1e-9))
+    return int(within[-1]) + 1 if len(within) else 0
 
 
 def match_frames(

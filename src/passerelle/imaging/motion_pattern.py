@@ -24,32 +24,34 @@ _REACH_PX, _STEP_PX = 96.0, 0.1
 _LEAST_SHARE = 0.03  # of the noise in the sum of all frames; a weaker pattern does no harm
 
 
-def pattern_strength(
-    statistics: FrameStatistics, *, gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None, frames: int
-) -> float:
-    """Return the variance of the fixed pattern over that of the noise of one frame, from the detail of the mean frame near
-    Nyquist.
+def pattern_strength(statistics: FrameStatistics, board: tuple[float, int], frames: int) -> float:
+    """Return the variance of the fixed pattern over that of the noise of one of `frames` frames, from the detail of the mean
+    frame near Nyquist: board, see chess_board."""
+    power, count = board
+    if count < 64 or statistics.noise_variance <= 0:
+        return 0.0
+    beyond = power / count / 4 / statistics.noise_variance - 1
+    return beyond / frames if beyond > _LEAST_SHARE else 0.0
 
-    The sum over 2 × 2 pixels with signs of a chess board sees neither rows, nor columns, nor a specimen that is wider than a
-    pixel.
+
+def chess_board(
+    mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
+) -> tuple[float, int]:
+    """Return the sum of squares, over 2 × 2 pixels of the mean frame (y, x) times the gain, of their sum with signs of a chess
+    board, and of how many; where one is bad, none.
+
+    Such a sum sees neither rows, nor columns, nor a specimen that is wider than a pixel.
     """
-    mean = statistics.mean if gain is None else statistics.mean * gain
+    picture = mean if gain is None else mean * gain
     good = np.ones(mean.shape, np.bool_) if defects is None else ~defects
     if gain is not None:
         good = good & (gain > 0)
-    if min(mean.shape) < 4 or statistics.noise_variance <= 0:
-        return 0.0
-    board = mean[:-1, :-1] - mean[1:, :-1]
-    board -= mean[:-1, 1:]
-    board += mean[1:, 1:]
+    board = picture[:-1, :-1] - picture[1:, :-1]
+    board -= picture[:-1, 1:]
+    board += picture[1:, 1:]
     whole = good[:-1, :-1] & good[1:, :-1] & good[:-1, 1:] & good[1:, 1:]
-    count = int(whole.sum())
-    if count < 64:
-        return 0.0
     board[~whole] = 0
-    variance = float(np.vdot(board, board)) / count / 4
-    beyond = variance / statistics.noise_variance - 1
-    return beyond / frames if beyond > _LEAST_SHARE else 0.0
+    return float(np.vdot(board, board)), int(whole.sum())
 
 
 @dataclass(frozen=True, slots=True)

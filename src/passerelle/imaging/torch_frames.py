@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from passerelle.imaging.bands import in_bands
-from passerelle.imaging.frames import FrameStatistics, conclude
+from passerelle.imaging.frames import FrameStatistics, judge_frames, noise_of_mean
 from passerelle.imaging.kernels_bin import HUGE
 from passerelle.imaging.reduce import LEAST_GOOD, box_and_taps
 
@@ -46,7 +46,7 @@ class CardFrames:
     def floats(self, part: slice) -> Tensor:
         """Return some frames as float32, values that are not finite as 0."""
         values = self.raw_floats(part)
-        return values if self.whole else torch.where(values.abs() < float(HUGE), values, 0.0)
+        return values if self.whole else torch.where(_finite(values), values, 0.0)
 
     def raw_floats(self, part: slice) -> Tensor:
         """Return some frames as float32, as they are."""
@@ -110,29 +110,44 @@ def statistics(frames: CardFrames) -> FrameStatistics:
     """Measure raw frames, as `frame_statistics` does."""
     count, height, width = frames.bits.shape
     device = frames.bits.device
-    total = torch.zeros((height, width), dtype=torch.float32, device=device)
-    broken = torch.zeros((height, width), dtype=torch.int32, device=device)
+    total = torch.zeros((height, width), device=device)
     squares = torch.zeros((), dtype=torch.float64, device=device)
     sums = torch.zeros(count, dtype=torch.float64, device=device)
-    bad = torch.zeros(count, dtype=torch.int64, device=device)
+    broken = torch.zeros(count, dtype=torch.int64, device=device)
     for part in frames.parts():
         values = frames.raw_floats(part)
         if not frames.whole:
-            finite = values.abs() < float(HUGE)
+            finite = _finite(values)
             values = torch.where(finite, values, 0.0)
-            bad[part] = (~finite).sum(dim=(1, 2))
-            broken += (~finite).sum(dim=0, dtype=torch.int32)
+            broken[part] = (~finite).sum(dim=(1, 2))
         total += values.sum(dim=0)
         sums[part] = values.sum(dim=(1, 2), dtype=torch.float64)
         squares += values.square_().sum(dim=(1, 2), dtype=torch.float64).sum()
-    return conclude(
-        _numpy(total),
-        float(squares),
-        _numpy(sums),
-        _numpy(bad),
-        _numpy(broken),
-        lambda t: _numpy(~(frames.raw_floats(slice(t, t + 1))[0].abs() < float(HUGE))),
-    )
+    frame_sums = _numpy(sums)
+    useless, blank = judge_frames(frame_sums, _numpy(broken), height * width)
+    used = max(count - int(blank.sum()), 1)
+    between = total.square().sum(dtype=torch.float64)
+    variance = noise_of_mean(float(squares), float(between), used, height * width)
+    not_finite = np.zeros((height, width), np.bool_)
+    for t in () if frames.whole else np.flatnonzero(~useless):
+        not_finite |= _numpy(~_finite(frames.raw_floats(slice(t, t + 1))[0])) if int(broken[t]) else False
+    return FrameStatistics(_numpy(total.div_(used)), variance, frame_sums / (height * width), blank, not_finite)
+
+
+def chess_board(
+    mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None, device: torch.device
+) -> tuple[float, int]:
+    """Measure the detail of the mean frame (y, x) near Nyquist, as `motion_pattern.chess_board` does."""
+    factors, good = good_factors(gain, defects, (1, *mean.shape), device)
+    picture = to_card(mean, device) * factors
+    board = picture[:-1, :-1] - picture[1:, :-1] - picture[:-1, 1:] + picture[1:, 1:]
+    whole = good[:-1, :-1] & good[1:, :-1] & good[:-1, 1:] & good[1:, 1:]
+    power = torch.where(whole, board, 0.0).square_().sum(dtype=torch.float64)
+    return float(power), int(whole.sum())
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.abs() < float(HUGE)
 
 
 def good_factors(

@@ -53,6 +53,13 @@ class TorchKernels:
         with _card_errors(self.device):
             return torch_frames.reduce(_frames(frames), gain, defects, binning)
 
+    def chess_board(
+        self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
+    ) -> tuple[float, int]:
+        """See Kernels."""
+        with _card_errors(self.device):
+            return torch_frames.chess_board(mean, gain, defects, self.device)
+
     def drift_modes(
         self,
         binned: Held,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from passerelle.imaging import fft
-from passerelle.imaging.motion_modes import Match, ModeGrid, mode_weights, whitening
+from passerelle.imaging.motion_modes import Match, ModeGrid, modes_used, whitening
 from passerelle.imaging.torch_frames import parts
 
 
@@ -33,10 +33,12 @@ class TorchModes:
     ) -> list[Match]:
         """See Modes."""
         device = self.values.device
-        weights, used = mode_weights(self.grid, bfactor_angstrom2, reliability)
-        w, ky, kx = (np.asarray(a[:used], np.float32) for a in (weights, self.grid.ky, self.grid.kx))
-        zero, one = np.stack([w, w * ky * ky, w * ky * kx, w * kx * kx]), np.stack([w * ky, w * kx])
-        zero, one = torch.from_numpy(zero).to(device), torch.from_numpy(one).to(device)
+        used = modes_used(self.grid, bfactor_angstrom2)
+        ky, kx, radius = (torch.from_numpy(a[:used]).to(device) for a in (self.grid.ky, self.grid.kx, self.grid.radius))
+        w = torch.exp(-0.25 * bfactor_angstrom2 * radius.square())
+        if reliability is not None:
+            w *= torch.from_numpy(reliability[:used]).to(device)
+        zero, one = (w, w * ky * ky, w * ky * kx, w * kx * kx), (w * ky, w * kx)
         out = torch.empty((*shifts_px.shape[:2], 6), dtype=torch.float64, device=device)
         for part in parts(len(shifts_px), 8 * shifts_px.shape[1] * used):
             back = self._moved_back(part, shifts_px, used)
