@@ -134,9 +134,7 @@ def local_error_px(found: object, movie: Movie) -> float:
 
     truth = local(movie.truth)
     measured = local(found)
-    # RELION counts its shifts in the direction of the correction: the better sign is taken for either program
-    errors = [float(np.sqrt(np.mean(np.sum((sign * measured - truth) ** 2, axis=-1)))) for sign in (1, -1)]
-    return min(errors)
+    return float(np.sqrt(np.mean(np.sum((measured - truth) ** 2, axis=-1))))
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def race(movie: Movie, folder: Path, *, repeat: int, part: int | None) -> Race:
         theirs.append(Cost(raw.cpu_s * scale, raw.wall_s * scale, raw.peak_gib))
     if part is not None:
         found = ours(peers_movie, folder)
-    found_by_relion = read_motion(folder / "relion", movie.truth.height, movie.truth.width)
+    found_by_relion = read_motion(folder / "relion")
     specimen = np.load(movie.specimen)
     my_rings, their_rings = (
         [ring_correlation(read_image(path), specimen) for path in pictures]
