@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from passerelle.compute.rehearse import Rehearsal
 from passerelle.core.errors import PasserelleError, Retry
 from passerelle.core.log import logger
 from passerelle.gateway import Watch
@@ -30,6 +31,7 @@ class Dispatcher:
         *,
         watch: Watch | None,
         guard: Guard | None,
+        rehearsal: Rehearsal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
@@ -38,6 +40,7 @@ class Dispatcher:
         self.executor = executor
         self.watch = watch
         self.guard = guard
+        self.rehearsal = rehearsal
         self._error: PasserelleError | None = None
         self._refusal = ""
         self._clock = clock
@@ -77,6 +80,8 @@ class Dispatcher:
         self.arrivals.resume()
         if self.watch is not None:
             self.watch.start()
+        if self.rehearsal is not None:
+            self.rehearsal.start()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
@@ -87,6 +92,8 @@ class Dispatcher:
             self.watch.stop(timeout_seconds)
         if self._thread.ident is not None:
             self._thread.join(timeout_seconds)
+        if self.rehearsal is not None:
+            self.rehearsal.stop()
         self.executor.close()
 
     def wake(self) -> None:

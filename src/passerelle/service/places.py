@@ -32,6 +32,11 @@ class Places:
         return self.state / "links"
 
     @property
+    def kernels(self) -> Path:
+        """Compiled code, where neither the package nor the account has a place for it."""
+        return self.state / "kernels"
+
+    @property
     def backup(self) -> Path:
         return self.state / "backup" / "passerelle.sqlite"
 

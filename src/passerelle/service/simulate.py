@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from passerelle.compute.code_place import settle_code_place
 from passerelle.core.config import read_config
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def simulate_session(
     Raises:
         BadConfiguration: the plan has an unknown key or an impossible value. StorageError: a file could not be written.
     """
+    settle_code_place()
     from passerelle.simulation import Plan, demo_plan, simulate
 
     if plan_file is not None:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from passerelle.compute import InlineExecutor, PoolExecutor
+from passerelle.compute.code_place import settle_code_place
+from passerelle.compute.rehearse import Rehearsal
 from passerelle.core.errors import Busy, storage_errors
 from passerelle.gateway import SettleRules, Watch
+from passerelle.imaging.devices import kernels_for
 from passerelle.pipeline import Executor, Policy, Runner
 from passerelle.service import tasks
 from passerelle.service.alerts import Guard
@@ -69,11 +72,13 @@ def dispatcher(
     """Make the loop that turns arrivals into results. The caller starts and stops it.
 
     Raises:
-        BadConfiguration: an external program that the configuration names is not here.
+        BadConfiguration: an external program or a device that the configuration names is not here.
     """
     settings = parts.settings
     parts.programs.uses(settings.processing)
     work = settings.work
+    for device in work.devices:
+        kernels_for(device)  # what is missing is said now, not of each movie
     reach = Reach()
     arrivals = Arrivals(
         parts.database, parts.instruments, recipe=settings.processing, thresholds=settings.thresholds, reach=reach
@@ -84,9 +89,11 @@ def dispatcher(
         parts.places,
         failed_limit=settings.alerts.failed_movies,
         threads=work.threads_per_worker,
+        devices=work.devices,
         reach=reach,
         programs=parts.programs,
     )
+    rehearsal = Rehearsal(tasks.REGISTRY) if executor is None else None
     executor = executor or executor_of(work, settings.workers(), parts.places)
     policy = Policy(max_attempts=work.max_attempts, retry_seconds=work.retry_seconds, lease_seconds=work.longest_seconds)
     runner = Runner(ledger, executor, parts.places.outcomes, policy=policy, order=work.order)
@@ -97,11 +104,12 @@ def dispatcher(
     if guarded:
         folders = {name: each.folder for name, each in parts.instruments.items()}
         guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup)
-    return Dispatcher(parts.database, arrivals, runner, executor, watch=watch, guard=guard)
+    return Dispatcher(parts.database, arrivals, runner, executor, watch=watch, guard=guard, rehearsal=rehearsal)
 
 
 def executor_of(work: WorkSettings, workers: int, places: Places) -> Executor:
     """Return the executor that the configuration names."""
+    settle_code_place(places.kernels)
     if work.executor == "inline":
         return InlineExecutor(tasks.REGISTRY)
     if work.executor == "parsl":
