@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +16,18 @@ from passerelle.core.errors import BadInput
 from passerelle.formats.reader import MovieHeader
 from passerelle.formats.source import Source
 
+BLOCK_BYTES = 1 << 18  # what is read and turned into pixels at a time, so that it stays in cache
+
 
 class OpenMovie(ABC):
-    """A MovieReader over one file; a format fills `_decode`."""
+    """A MovieReader over one file; a format fills `_decode`. Frames may be decoded by several threads at a time."""
 
     path: Path
     header: MovieHeader
 
     def __init__(self, source: Source, header: MovieHeader) -> None:
         self._source = source
+        self._of_thread = threading.local()
         self.path = source.path
         self.header = header
 
@@ -49,6 +53,13 @@ class OpenMovie(ABC):
         self._check(index)
         self._approve(index)
         self._decode(index, target)
+
+    def _scratch(self, rows: int, row_bytes: int) -> NDArray[np.uint8]:
+        """Return memory (rows, row_bytes) of this thread, used again from frame to frame: new memory costs as much as a copy."""
+        held: NDArray[np.uint8] | None = getattr(self._of_thread, "scratch", None)
+        if held is None or held.size < rows * row_bytes:
+            held = self._of_thread.scratch = np.empty(rows * row_bytes, np.uint8)
+        return held[: rows * row_bytes].reshape(rows, row_bytes)
 
     def _approve(self, index: int) -> None:  # noqa: B027 - most formats store as many bytes as they yield
         """Raise BadFile if the memory for frame `index` would be asked for by a header's word alone."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.formats.movie import OpenMovie
+from passerelle.formats.movie import BLOCK_BYTES, OpenMovie
 from passerelle.formats.mrc_fei import fei_values
 from passerelle.formats.mrc_header import MrcHeader, read_mrc_header
 from passerelle.formats.nibbles import unpack
@@ -26,9 +25,12 @@ class MrcReader(OpenMovie):
         layout = self._layout
         offset = layout.data_offset + index * layout.frame_bytes
         if layout.nibbles:
-            packed = np.empty((layout.height, layout.row_bytes), np.uint8)
-            self._source.read_into(offset, packed)
-            unpack(packed, target, first="low")
+            rows = max(1, BLOCK_BYTES // layout.row_bytes)
+            packed = self._scratch(rows, layout.row_bytes)
+            for start in range(0, layout.height, rows):
+                block = packed[: layout.height - start]
+                self._source.read_into(offset + start * layout.row_bytes, block)
+                unpack(block, target[start : start + rows], first="low")
             return
         self._source.read_into(offset, target)
         if not layout.dtype.isnative:

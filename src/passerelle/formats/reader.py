@@ -37,7 +37,7 @@ class MovieHeader:
 class MovieReader(Protocol):
     """An open movie. Opening reads the header only and checks that the file is whole.
 
-    A reader holds one file descriptor and the memory of one decoded frame; it is used by one thread at a time.
+    A reader holds one file descriptor and at most the memory of one decoded frame a thread.
     """
 
     path: Path

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile, UnsupportedFile
 from passerelle.formats import tiff_pages as tags
-from passerelle.formats.movie import OpenMovie
+from passerelle.formats.movie import BLOCK_BYTES, OpenMovie
 from passerelle.formats.nibbles import unpack
 from passerelle.formats.reader import MovieHeader
 from passerelle.formats.source import Source
@@ -81,19 +81,47 @@ class TiffReader(OpenMovie):
 
     def _decode(self, index: int, target: NDArray[Any]) -> None:
         page, layout = self._pages[index], self._layout
-        stored = np.empty((page.height, layout.row_bytes), np.uint8)
-        if page.compression == _NONE and _lie_together(page, stored.nbytes):
-            self._source.read_into(page.offsets[0], stored)
-        else:
-            rows = page.rows_per_strip
-            for strip, block in enumerate(self._strips(index)):
-                self._decode_strip(page, block, stored[strip * rows : (strip + 1) * rows], index)
-        pixels = layout.interpret(stored, page.predictor, self._tiff.order)
-        if layout.nibble_order:
-            unpacked = np.empty(target.shape, np.uint8)
-            unpack(pixels, unpacked, first=layout.nibble_order)
-            pixels = unpacked
-        target[:] = pixels[::-1] if self._upside_down else pixels
+        together = page.compression == _NONE and _lie_together(page, page.height * layout.row_bytes)
+        first = 0
+        for stored in self._plain_rows(page) if together else self._strip_rows(index):
+            last = first + len(stored)
+            pixels = layout.interpret(stored, page.predictor, self._tiff.order)
+            if self._upside_down:
+                pixels, place = pixels[::-1], target[page.height - last : page.height - first]
+            else:
+                place = target[first:last]
+            if layout.nibble_order is not None:
+                unpack(pixels, place, first=layout.nibble_order)
+            else:
+                place[:] = pixels
+            first = last
+
+    def _plain_rows(self, page: Page) -> Iterator[NDArray[np.uint8]]:
+        """Yield the rows of an uncompressed page, some at a time; each time in the same memory."""
+        row_bytes = self._layout.row_bytes
+        rows = min(page.height, max(1, BLOCK_BYTES // row_bytes))
+        stored = self._scratch(rows, row_bytes)
+        for start in range(0, page.height, rows):
+            block = stored[: page.height - start]
+            self._source.read_into(page.offsets[0] + start * row_bytes, block)
+            yield block
+
+    def _strip_rows(self, index: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the decoded rows of a page, a strip or several small ones at a time; each time in the same memory."""
+        page, row_bytes = self._pages[index], self._layout.row_bytes
+        rows = page.rows_per_strip
+        room = min(page.height, rows * max(1, BLOCK_BYTES // (rows * row_bytes)))
+        stored = self._scratch(room, row_bytes)
+        filled = 0
+        for strip, block in enumerate(self._strips(index)):
+            there = min(rows, page.height - strip * rows)
+            self._decode_strip(page, block, stored[filled : filled + there], index)
+            filled += there
+            if filled + rows > room:
+                yield stored[:filled]
+                filled = 0
+        if filled:
+            yield stored[:filled]
 
     def _strips(self, index: int) -> Iterator[memoryview]:
         """Yield the stored bytes of each strip; in one read where they lie together."""
@@ -177,12 +205,12 @@ def _decoded_size(compression: int, block: memoryview, wanted: int) -> int:
 
 
 class _PixelLayout:
-    """How the bytes of a row become pixels. yielded: dtype of a frame. nibble_order: "" unless two pixels share a byte."""
+    """How the bytes of a row become pixels. yielded: dtype of a frame. nibble_order: None unless two pixels share a byte."""
 
     def __init__(self, page: Page, path: Path) -> None:
         self._path = path
         self._bits, self._form = page.bits, page.sample_format
-        self.nibble_order = ""
+        self.nibble_order: Literal["low", "high"] | None = None
         self.width = page.width
         if page.bits == 4:
             self.nibble_order = "high"
