@@ -9,8 +9,10 @@
     │   └── Conflict                     65       409   two sources contradict each other
     ├── NotFound                         66       404   no such session, movie, file
     ├── NotAllowed                       77       403   the person may not do this
+    │   └── NotLoggedIn                  77       401   nobody is logged in, or name or password is wrong
     ├── IllegalMove                      70       409   a state machine was asked for a forbidden move
     ├── Busy                             75       503   locked or overloaded: try again later
+    │   └── TooManyTries                 75       429   log-ins failed too often: wait
     ├── ProgramFailed                    69       502   an external program ended with an error
     └── StorageError                     74       507   the disk is full, or input/output failed
         ├── OutOfSpace                   74       507
@@ -112,6 +114,12 @@ class NotAllowed(PasserelleError):
     http_status = 403
 
 
+class NotLoggedIn(NotAllowed):
+    """Nobody is logged in, or a name, password or token is not right."""
+
+    http_status = 401
+
+
 class IllegalMove(PasserelleError):
     """A state machine was asked for a move that its table forbids."""
 
@@ -125,6 +133,12 @@ class Busy(PasserelleError):
     exit_code = 75
     http_status = 503
     retry = Retry.LATER
+
+
+class TooManyTries(Busy):
+    """Log-ins of an account or from an address failed too often; says how long to wait."""
+
+    http_status = 429
 
 
 class ProgramFailed(PasserelleError):

@@ -1,0 +1,215 @@
+"""Log in, be known by the cookie's secret, log out. Log-ins end when idle and after a longest time; guessing is slowed down."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from passerelle.core.errors import BadConfiguration, Busy, NotLoggedIn, PasserelleError, TooManyTries
+from passerelle.core.log import logger
+from passerelle.core.states import PersonState
+from passerelle.service.access import POWERS, Actor, PersonRole, Through
+from passerelle.service.accounts import groups_of
+from passerelle.service.audit import acting
+from passerelle.service.passwords import Passwords
+from passerelle.service.people import LOCAL
+from passerelle.service.settings_people import PeopleSettings
+from passerelle.service.sources import Identity, Source
+from passerelle.store import Database, people
+from passerelle.zones import check_account
+
+WINDOW_SECONDS = 900.0
+_ACCOUNT_TRIES, _ADDRESS_TRIES = 5, 30
+_SEEN_SECONDS = 60.0  # how exactly the latest use is known; not each request is a write
+_FORGET_SECONDS = 90 * 86400.0
+_WRONG = "Name or password is not right."
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """A fresh log-in. secret: for the cookie, shown once and kept nowhere."""
+
+    secret: str
+    actor: Actor
+    ends_at: float
+
+
+class LogIns:
+    """The log-ins of a facility. sources: who checks passwords beside passerelle itself, asked in their order for new names."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: PeopleSettings,
+        passwords: Passwords,
+        *,
+        sources: Mapping[str, Source] | None = None,
+        machine_groups: Callable[[str], frozenset[str]] = groups_of,
+    ) -> None:
+        self._database, self._settings, self._passwords = database, settings, passwords
+        self._sources = dict(sources or {})
+        self._machine_groups = machine_groups
+
+    def log_in(
+        self, name: str, password: str, *, address: str, agent: str = "", old_secret: str = "", at: float | None = None
+    ) -> LoggedIn:
+        """Check a password and open a log-in; that of `old_secret`, the browser's before, ends.
+
+        Raises:
+            NotLoggedIn: name or password is not right, or the account is disabled: one answer for all.
+            TooManyTries: they were not right too often; says how long to wait.
+            Busy: the directory that must be asked does not answer.
+        """
+        now = time.time() if at is None else at
+        name = name.strip()
+        with self._database.read() as connection:
+            person = people.find(connection, name)
+        # a name that is none may be a password typed into the wrong field: it is not written down
+        shown = "unknown" if person is None else person.name
+        asking = Actor(shown, PersonRole.USER, frozenset(), Through.PAGE, address=address)
+        with acting(self._database, asking, "log_in", f"person:{shown}", at=now) as deed:
+            self._slow_down(name, address, now)
+            identity, source = self._identify(name, password, person)
+            if identity is None or (person is not None and person.state is PersonState.DISABLED):
+                with self._database.write() as connection:
+                    people.add_failure(connection, account=name, address=address, at=now)
+                raise NotLoggedIn(_WRONG)
+            secret = secrets.token_urlsafe(32)
+            with self._database.write() as connection:
+                person = self._known(connection, identity, person, source, now)
+                people.forget_failures(connection, account=name)
+                people.forget_failures(connection, before=now - WINDOW_SECONDS)
+                people.drop_old_logins(connection, before=now - _FORGET_SECONDS)
+                if old_secret and (old := people.login_of(connection, digest(old_secret))) is not None:
+                    people.end_logins(connection, "logged in again", at=now, login_id=old.id)
+                login = people.open_login(connection, person.id, digest(secret), address=address, agent=agent, at=now)
+                actor = actor_of(person, through=Through.PAGE, address=address, login_id=login.id)
+                deed.actor, deed.subject = actor, f"person:{actor.name}"
+                deed.done(connection, source=person.source)
+        return LoggedIn(secret, actor, now + self._settings.longest_hours * 3600)
+
+    def who(self, secret: str, *, address: str = "", at: float | None = None) -> Actor:
+        """Return who holds a cookie's secret.
+
+        Raises:
+            NotLoggedIn: nobody: no such log-in, or it ended, was idle too long, or is too old.
+        """
+        now = time.time() if at is None else at
+        if not secret:
+            raise NotLoggedIn("Nobody is logged in.", advice="Log in.")
+        with self._database.read() as connection:
+            login = people.login_of(connection, digest(secret))
+            person = None if login is None else people.by_id(connection, login.person_id)
+        if login is None or person is None or login.ended_at is not None or person.state is PersonState.DISABLED:
+            raise NotLoggedIn("Nobody is logged in.", advice="Log in.")
+        settings = self._settings
+        for why, over in (
+            ("idle", now - login.seen_at > settings.idle_hours * 3600),
+            ("longest time", now - login.made_at > settings.longest_hours * 3600),
+        ):
+            if over:
+                with self._database.write() as connection:
+                    people.end_logins(connection, why, at=now, login_id=login.id)
+                raise NotLoggedIn("The log-in has ended by itself.", advice="Log in again.")
+        if now - login.seen_at > _SEEN_SECONDS:
+            with self._database.write() as connection:
+                people.see_login(connection, login.id, at=now)
+        return actor_of(person, through=Through.PAGE, address=address or login.address, login_id=login.id)
+
+    def log_out(self, actor: Actor, *, everywhere: bool = False, at: float | None = None) -> int:
+        """End the log-in that the person came by, or all of that person; return how many ended."""
+        now = time.time() if at is None else at
+        with (
+            acting(self._database, actor, "log_out", f"person:{actor.name}", at=now) as deed,
+            self._database.write() as connection,
+        ):
+            person = people.find(connection, actor.name)
+            ended = 0
+            if person is not None and (everywhere or actor.login_id is not None):
+                login_id = None if everywhere else actor.login_id
+                ended = people.end_logins(connection, "logged out", at=now, person_id=person.id, login_id=login_id)
+            deed.done(connection, ended=ended)
+        return ended
+
+    def _slow_down(self, name: str, address: str, now: float) -> None:
+        with self._database.read() as connection:
+            since = now - WINDOW_SECONDS
+            account = people.failures(connection, since=since, account=name)
+            place = people.failures(connection, since=since, address=address)
+        wait = max(wait_seconds(*account, now=now, free=_ACCOUNT_TRIES), wait_seconds(*place, now=now, free=_ADDRESS_TRIES))
+        if wait > 0:
+            raise TooManyTries("Name or password was not right too often.", advice=f"Try again in {round(wait) or 1} s.")
+
+    def _identify(self, name: str, password: str, person: people.Person | None) -> tuple[Identity | None, str]:
+        if person is not None and person.source == LOCAL:
+            right = self._passwords.check(person.password_hash, password)
+            return (Identity(person.name, person.full_name, person.mail) if right else None), LOCAL
+        self._passwords.check(None, password)  # as long as for a local account: time tells nobody which names there are
+        unanswered: PasserelleError | None = None
+        for word, source in self._sources.items():
+            if person is not None and person.source != word:
+                continue
+            try:
+                identity = source.check(name, password)
+            except (Busy, BadConfiguration) as problem:
+                logger.warning("source_not_asked", source=word, why=str(problem))
+                unanswered = problem
+                continue
+            if identity is not None:
+                return identity, word
+        if unanswered is not None:
+            raise Busy(
+                "The directory that knows the passwords cannot be asked now.", advice="Try again in a while."
+            ) from unanswered
+        return None, ""
+
+    def _known(
+        self, connection: Connection, identity: Identity, person: people.Person | None, source: str, now: float
+    ) -> people.Person:
+        groups = sorted(set(identity.groups) | self._machine_groups(identity.name))
+        values: dict[str, Any] = {"groups": groups, "seen_at": now}
+        if person is None:
+            # a directory takes Alice for alice and says which it is: the account may be here under that name
+            check_account(identity.name)
+            person = people.find(connection, identity.name)
+            if person is not None and (person.source != source or person.state is PersonState.DISABLED):
+                raise NotLoggedIn(_WRONG)
+        if person is None:
+            person = people.create(
+                connection,
+                name=identity.name,
+                role=identity.role or PersonRole.USER,
+                source=source,
+                full_name=identity.full_name,
+                mail=identity.mail,
+                at=now,
+            )
+        if person.source != LOCAL:
+            values |= {"full_name": identity.full_name or person.full_name, "mail": identity.mail or person.mail}
+            if identity.role:
+                values["role"] = identity.role
+        return people.change(connection, person.name, **values)
+
+
+def wait_seconds(failures: int, last_at: float, *, now: float, free: int) -> float:
+    """Return how long to wait after so many failures: nothing for the first, then 1, 2, 4 s … from the latest, 900 s at most."""
+    if failures < free:
+        return 0.0
+    return max(0.0, last_at + min(WINDOW_SECONDS, 2.0 ** min(failures - free, 20)) - now)
+
+
+def digest(secret: str) -> str:
+    """Return what is kept of a secret of 256 random bits: SHA-256 is enough, there is nothing to guess."""
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
+
+
+def actor_of(person: people.Person, *, through: Through, address: str = "", login_id: int | None = None) -> Actor:
+    """Return who asks, with the powers of the person's role."""
+    role = PersonRole(person.role)
+    return Actor(person.name, role, POWERS[role], through, frozenset(person.groups), address, login_id)
