@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,10 @@ def read_header(path: Path, *, eer: EerOptions = _NO_OPTIONS) -> MovieHeader:
         return reader.header
 
 
-def load_stack(reader: MovieReader, first: int = 0, last: int | None = None) -> NDArray[Any]:
+def load_stack(reader: MovieReader, first: int = 0, last: int | None = None, *, threads: int = 1) -> NDArray[Any]:
     """Decode frames `first` … `last` (inclusive; none: to the end) into one array (t, y, x) of the reader's dtype.
+
+    threads: how many frames are read and decoded at a time; single-frame files come one after the other.
 
     Raises:
         BadInput: no such frames.
@@ -137,17 +140,25 @@ def load_stack(reader: MovieReader, first: int = 0, last: int | None = None) -> 
     if not 0 <= first < end <= header.frames:
         raise BadInput(f"frames {first} … {end - 1} were asked for; there are frames 0 … {header.frames - 1}.", path=reader.path)
     # the first frame is decoded on its own: only then is the size of the stack more than a header's word
-    stack: NDArray[Any] | None = None
-    for place, index in enumerate(range(first, end)):
-        if stack is None:
-            frame = reader.frame(index)
-            stack = np.empty((end - first, *frame.shape), frame.dtype)
-            stack[0] = frame
-        elif isinstance(reader, OpenMovie | FrameStack):
-            reader.read_into(index, stack[place])
+    frame = reader.frame(first)
+    stack = np.empty((end - first, *frame.shape), frame.dtype)
+    stack[0] = frame
+    del frame
+
+    def fill(index: int) -> None:
+        if isinstance(reader, OpenMovie | FrameStack):
+            reader.read_into(index, stack[index - first])
         else:
-            stack[place] = reader.frame(index)
-    assert stack is not None
+            stack[index - first] = reader.frame(index)
+
+    rest = range(first + 1, end)
+    if threads > 1 and isinstance(reader, OpenMovie):
+        with ThreadPoolExecutor(threads, thread_name_prefix="formats") as pool:
+            for _ in pool.map(fill, rest):
+                pass
+    else:
+        for index in rest:
+            fill(index)
     return stack
 
 

@@ -6,6 +6,7 @@ file that is cut short while mapped kills the process with SIGBUS.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.core.errors import IncompleteFile, UnsupportedFile, storage_errors
+
+# Read once, a file that would fill much of the memory would push out of the page cache what is needed again
+_LARGE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 class Source:
@@ -40,6 +44,7 @@ class Source:
                 os.close(self._descriptor)
                 raise
         self.size = status.st_size
+        self._passing = self.size > _LARGE_BYTES
 
     @classmethod
     def of_descriptor(cls, descriptor: int, path: Path) -> Source:
@@ -49,6 +54,7 @@ class Source:
         with storage_errors(path):
             self._descriptor = os.dup(descriptor)
             self.size = os.fstat(self._descriptor).st_size
+        self._passing = False
         return self
 
     def read(self, offset: int, count: int) -> bytes:
@@ -65,6 +71,7 @@ class Source:
                 if not more:
                     raise self.ended(offset + count)
                 content += more
+        self._forget(offset, count)
         return content
 
     def read_into(self, offset: int, target: NDArray[Any]) -> None:
@@ -82,6 +89,13 @@ class Source:
                 if count == 0:
                     raise self.ended(offset + len(view))
                 done += count
+        self._forget(offset, len(view))
+
+    def _forget(self, offset: int, count: int) -> None:
+        """Let the page cache drop what was read of a large file: pictures and tables of other work stay in it."""
+        if self._passing:
+            with contextlib.suppress(OSError):  # advice only; some network file systems take none
+                os.posix_fadvise(self._descriptor, offset, count, os.POSIX_FADV_DONTNEED)
 
     def require(self, offset: int, count: int) -> None:
         """Raise IncompleteFile unless bytes [offset, offset + count) lie inside the file."""

@@ -14,12 +14,14 @@ from passerelle.acquisition.metadata import Metadata
 from passerelle.core.errors import BadFile, BadInput, IncompleteFile, NotAllowed, NotFound, PasserelleError, UnsupportedFile
 from passerelle.formats import (
     MOVIE_SUFFIXES,
+    EerOptions,
     dm,
     load_stack,
     mrc_fei,
     open_movie,
     read_header,
     read_image,
+    source,
     write_dm,
     write_eer_movie,
     write_mrc,
@@ -209,3 +211,64 @@ def test_a_few_hundred_damaged_files_are_survived(tmp_path: Path) -> None:
         base = path.read_bytes()
         for number, damaged in enumerate(mutations(base, 60, seed=11)):
             survive(read, damaged, path, (PasserelleError,), label=f"{path.name} {number} of seed 11")
+
+
+@pytest.mark.parametrize("kind", ["mrc", "tiff", "eer"])
+def test_several_threads_read_the_same_stack_as_one(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(2)
+    path = tmp_path / f"a.{kind}"
+    if kind == "eer":
+        write_eer_movie(path, [rng.uniform(0, 64, (900, 2)) for _ in range(24)], 64, 64)
+    else:
+        stack = rng.integers(0, 9, (24, 50, 70)).astype(np.int8)
+        write_tiff_movie(path, stack, 1.0) if kind == "tiff" else write_mrc_stack(path, stack, 1.0, "int8")
+    with open_movie(path, eer=EerOptions(frames_per_fraction=2)) as movie:
+        np.testing.assert_array_equal(load_stack(movie, 1, threads=4), load_stack(movie, 1))
+
+
+def test_a_corrupt_frame_is_named_by_several_threads_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_tiff_movie(path, np.random.default_rng(2).integers(0, 99, (6, 200, 300)).astype(np.uint8), 1.0)
+    with open_movie(path) as movie:
+        page = movie._pages[3]  # type: ignore[attr-defined]
+    with path.open("r+b") as stream:
+        stream.seek(page.offsets[0])
+        stream.write(b"\xff" * 200)
+    with open_movie(path) as movie, pytest.raises(BadFile, match="frame 3 is corrupt"):
+        load_stack(movie, threads=3)
+
+
+def test_a_file_that_would_fill_the_page_cache_is_dropped_from_it_as_it_is_read(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.mrc"
+    stack = np.random.default_rng(2).integers(0, 9, (8, 512, 512)).astype(np.int8)
+
+    def cached() -> bool:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            return bool(os.preadv(descriptor, [bytearray(4096)], 1 << 20, os.RWF_NOWAIT))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            pytest.skip(f"this file system does not tell what it has cached: {error}")
+        finally:
+            os.close(descriptor)
+
+    write_mrc_stack(path, stack, 1.0, "int8")
+    with open_movie(path) as movie:
+        load_stack(movie)
+    assert cached()
+    monkeypatch.setattr(source, "_LARGE_BYTES", 1 << 20)
+    with open_movie(path) as movie:
+        np.testing.assert_array_equal(load_stack(movie), stack)
+    if cached() and not _drops(path):
+        pytest.skip("this file system lives in memory: nothing can be dropped from it")
+    assert not cached()
+
+
+def _drops(path: Path) -> bool:
+    with path.open("rb") as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            return not os.preadv(stream.fileno(), [bytearray(4096)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return True
