@@ -204,19 +204,9 @@ class Workspace:
             return load_stack(reader, motion.first_frame, last, threads=self.task.threads)
 
     @cached_property
-    def kernels(self) -> Kernels:
-        """The operations of the task's device."""
-        return kernels_for(self.task.device, self.task.threads)
-
-    @cached_property
-    def held(self) -> Held:
-        """The frames in use where the device keeps them: on processors the very same, on a card a copy that is made once."""
-        return self.kernels.hold(self.frames)
-
-    @cached_property
     def statistics(self) -> FrameStatistics:
         """The mean raw frame and its noise, and the frames that carry nothing."""
-        return self.kernels.statistics(self.held)
+        return frame_statistics(self.frames, threads=self.task.threads)
 
     def drop_frames(self) -> None:
         """Give the frames' memory back; a later step that needs them reads them again."""
