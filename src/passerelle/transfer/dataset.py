@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from passerelle.core.errors import BadInput, NotFound, OutOfSpace, PasserelleError, printable, storage_errors
+from passerelle.core.errors import BadInput, NotFound, OutOfSpace, PasserelleError, StorageError, printable, storage_errors
 from passerelle.transfer.attributes import Keep
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.copy import Leg, copy_batch
@@ -169,6 +169,9 @@ class Copying:
     def finish(self) -> Copied:
         """Write the manifest and return what came of it all."""
         self._meter.listed()
+        if not self._control.cancelled:
+            for path in self._seen - self._done - self._problems.keys():  # a fault of ours must not look like success
+                self._trouble(path, StorageError("was seen, and was not copied.", advice="Run the copy again.", path=path))
         try:
             self._ledger.finish()
         except OutOfSpace as error:  # the journal has it all; the next run writes the manifest

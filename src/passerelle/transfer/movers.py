@@ -55,7 +55,7 @@ class Movers:
         """
         while not self._room.acquire(timeout=0.2):
             self._control.wait()
-        (self._small if is_small(batch) else self._large).put(batch)
+        (self._small if is_small(batch) and self._processes else self._large).put(batch)
 
     def close(self) -> None:
         """Wait until all that was handed over is done; raise what no lane has foreseen."""
