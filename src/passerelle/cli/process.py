@@ -35,12 +35,19 @@ def process(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter, as ctf.box_px=512; may be repeated.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Movies at a time; 0: chosen by processors and memory.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads a worker.")] = 1,
+    device: Annotated[list[str] | None, typer.Option(help="cpu, or a graphics card as cuda:0; may be repeated.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")] = False,
 ) -> None:
     """Process the movies of a folder: gain, motion, dose weighting, CTF, verdict. Run it again to go on or change a parameter."""
     base = read_settings(config) if config else Settings()
     recipe = changed_recipe(base.processing.model_dump(mode="json"), recipe_changes(set_ or []))
-    work = base.work.model_copy(update={"workers": workers or base.work.workers, "threads_per_worker": threads})
+    work = base.work.model_copy(
+        update={
+            "workers": workers or base.work.workers,
+            "threads_per_worker": threads,
+            "devices": tuple(device or base.work.devices),
+        }
+    )
     instrument = InstrumentSettings.model_validate(
         {
             "folder": folder,

@@ -76,6 +76,7 @@ def _perform(step: Step, work: Workspace) -> StepRecord:
             values=result.values,
             outputs=result.outputs,
             warnings=tuple(result.warnings),
+            device=result.device,
             cpu_seconds=round(_cpu_seconds() - cpu, 3),
             wall_seconds=round(time.monotonic() - wall, 3),
         )

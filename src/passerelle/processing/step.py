@@ -14,11 +14,13 @@ from passerelle.processing.workspace import Workspace
 
 @dataclass
 class Result:
-    """What a step hands back: numbers with the unit in the name, outputs by role, sentences for a person."""
+    """What a step hands back: numbers with the unit in the name, outputs by role, sentences for a person; device: where it worked
+    on the frames, if it did."""
 
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     outputs: dict[str, str] = field(default_factory=dict[str, str])
     warnings: list[str] = field(default_factory=list[str])
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

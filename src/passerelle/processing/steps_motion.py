@@ -44,15 +44,16 @@ def run_motion(work: Workspace) -> Result:
         hot_pixels=False,  # the gain step has found them
     )
     estimate = estimate_motion(
-        work.frames,
+        work.held,
         gain=work.gain,
         defects=bad,
         pixel_size_angstrom=work.pixel_size_angstrom,
         options=options,
         statistics=work.statistics,
-        threads=work.task.threads,
+        device=work.kernels,
     )
     result = _recorded(work, estimate.field, estimate.patch_centres_px, int(estimate.frame_rejected.sum()))
+    result.device = work.task.device
     result.values |= {
         "motion_residual_px": math.nan if estimate.frame_rejected.all() else estimate.residual_px,
         "patches_rejected": int(estimate.patch_rejected.sum()),
@@ -159,7 +160,7 @@ def _own_sums(work: Workspace) -> Result:
     dose = work.dose_per_frame
     bad, blank = unusable_pixels(work)
     sums = correct_movie(
-        work.frames,
+        work.held,
         gain=work.gain,
         defects=bad,
         blank=blank,
@@ -169,11 +170,11 @@ def _own_sums(work: Workspace) -> Result:
         dose_per_frame=dose,
         pre_exposure=work.pre_exposure,
         weighted=recipe.weighted and bool(dose),
-        half_sums=recipe.half_sums and work.frames.shape[0] > 1,
+        half_sums=recipe.half_sums and work.held.shape[0] > 1,
         bin_factor=work.bin_factor,
-        threads=work.task.threads,
+        device=work.kernels,
     )
-    result = Result({"counts_per_pixel": float(sums.unweighted.mean())})
+    result = Result({"counts_per_pixel": float(sums.unweighted.mean())}, device=work.task.device)
     images = {"micrograph": sums.unweighted, "micrograph_weighted": sums.weighted, "even": sums.even, "odd": sums.odd}
     for role, image in images.items():
         if image is None:

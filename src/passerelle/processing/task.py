@@ -28,7 +28,8 @@ class MovieTask(_Message):
     movie: path of the movie file, or of the first of `frames` (single-frame files in order). metadata: reconciled values, by the
     names of acquisition.metadata.Metadata. folder: where outputs and step records go. generation: counts the times that the
     file was opened again; part of every fingerprint. programs: those that the recipe names, by name. threads: how many this task
-    may use; no result depends on it.
+    may use; no result depends on it. device: where its frames are worked on, see imaging.devices; results differ by less than
+    0.02 px and 1e-3, and no fingerprint depends on it (docs/decisions/0007).
     """
 
     movie_id: int
@@ -47,10 +48,12 @@ class MovieTask(_Message):
     thresholds: dict[str, Threshold]
     folder: str
     threads: int = 1
+    device: str = "cpu"
 
 
 class StepRecord(_Message):
-    """What one step did. values: numbers with the unit in the name. outputs: role -> file name inside the task's folder."""
+    """What one step did. values: numbers with the unit in the name. outputs: role -> file name inside the task's folder. device:
+    where it worked on the frames, for steps that do."""
 
     step: str
     fingerprint: str
@@ -58,6 +61,7 @@ class StepRecord(_Message):
     outputs: dict[str, str] = {}
     output_bytes: dict[str, int] = {}  # role -> size: a record vouches for outputs of just this size
     warnings: tuple[str, ...] = ()
+    device: str | None = None
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     reused: bool = False  # nothing that the step depends on had changed

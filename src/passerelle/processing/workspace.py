@@ -23,9 +23,11 @@ from passerelle.formats import (
     read_header,
     read_image,
 )
+from passerelle.imaging.devices import kernels_for
 from passerelle.imaging.field import MotionField
-from passerelle.imaging.frames import FrameStatistics, frame_statistics
+from passerelle.imaging.frames import FrameStatistics
 from passerelle.imaging.gain import multiplier, orient
+from passerelle.imaging.kernels import Held, Kernels
 from passerelle.processing.records import Records
 from passerelle.processing.super_resolution import super_resolution_factor
 from passerelle.processing.task import MovieTask, StepRecord
@@ -204,13 +206,24 @@ class Workspace:
             return load_stack(reader, motion.first_frame, last, threads=self.task.threads)
 
     @cached_property
+    def kernels(self) -> Kernels:
+        """The operations of the task's device."""
+        return kernels_for(self.task.device, self.task.threads)
+
+    @cached_property
+    def held(self) -> Held:
+        """The frames in use where the device keeps them: on processors the very same, on a card a copy that is made once."""
+        return self.kernels.hold(self.frames)
+
+    @cached_property
     def statistics(self) -> FrameStatistics:
         """The mean raw frame and its noise, and the frames that carry nothing."""
-        return frame_statistics(self.frames, threads=self.task.threads)
+        return self.kernels.statistics(self.held)
 
     def drop_frames(self) -> None:
         """Give the frames' memory back; a later step that needs them reads them again."""
         self.__dict__.pop("frames", None)
+        self.__dict__.pop("held", None)
 
     @cached_property
     def gain(self) -> NDArray[np.float32] | None:

@@ -14,7 +14,7 @@ from passerelle.core.errors import BadInput, IncompleteFile, OutOfSpace, Passere
 from passerelle.core.errors import Retry as MayRetry
 from passerelle.core.states import FileState, MovieState
 from passerelle.pipeline import Failed, Instruction, Phase, Result, Retry, SetAside, Work
-from passerelle.processing import MovieOutcome, MovieTask, Recipe, Threshold
+from passerelle.processing import MovieOutcome, MovieTask, Recipe
 from passerelle.processing.quality import judge
 from passerelle.service import flow, tasks
 from passerelle.service.admission import inputs_of, main_files
@@ -23,6 +23,7 @@ from passerelle.service.places import Places
 from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
 from passerelle.service.references import candidates, references
+from passerelle.service.stored import readable_thresholds, recipe_in_force, thresholds_in_force
 from passerelle.store import Database, Movie, Session, alerts, files, movies, paths, sessions
 
 _PHASES = {
@@ -35,7 +36,8 @@ _STATES = {phase: state for state, phase in _PHASES.items()}
 
 
 class MovieLedger:
-    """What the runner sees of the database. failed_limit: so many failures in a row raise an alert."""
+    """What the runner sees of the database. failed_limit: so many failures in a row raise an alert. devices: those that
+    movies take in turn."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class MovieLedger:
         *,
         failed_limit: int = 3,
         threads: int = 1,
+        devices: tuple[str, ...] = ("cpu",),
         reach: Reach | None = None,
         programs: Programs | None = None,
     ) -> None:
@@ -53,6 +56,7 @@ class MovieLedger:
         self.places = places
         self.failed_limit = failed_limit
         self.threads = threads
+        self.devices = devices
         self.reach = reach or Reach()
         self.programs = programs or Programs()
         self._about_to_start: dict[int, MovieTask] = {}
@@ -79,6 +83,7 @@ class MovieLedger:
         Raises:
             IncompleteFile: its file changed since it was queued.
             BadInput: its file has a name that no task can carry; a program that its recipe names is not here.
+            BadConfiguration: its stored parameters cannot be read by this version.
         """
         self._about_to_start.pop(work.key, None)
         with self.database.read() as connection:
@@ -232,16 +237,17 @@ class MovieLedger:
             check_gain=chosen.gain is not None and rank < recipe.gain.check_movies,
             recipe=recipe,
             programs=self.programs.uses(recipe),
-            thresholds={name: Threshold.model_validate(each) for name, each in session.thresholds.items()},
+            thresholds=thresholds_in_force(session),
             folder=str(self.places.movie_folder(session, movie)),
             threads=self.threads,
+            device=self.devices[(movie.id + movie.attempts) % len(self.devices)],  # another try, another card
         )
         return task, inputs
 
 
 def recipe_of(session: Session, movie: Movie, instrument: Instrument, gain: str | None) -> Recipe:
-    """Return the recipe in force for a movie: its own, else the session's."""
-    recipe = Recipe.model_validate(movie.recipe if movie.recipe is not None else session.recipe)
+    """Return the recipe in force for a movie, with what its format and gain make of it. Raises BadConfiguration."""
+    recipe = recipe_in_force(session, movie)
     # A .gain is to be multiplied by; a gain that EER users keep as MRC or TIFF is to be divided by (RELION: renderEER.h)
     if instrument.settings.gain_mode is None and gain is not None and movie.path.lower().endswith(".eer"):
         mode = "multiply" if gain.lower().endswith(".gain") else "divide"
@@ -276,6 +282,5 @@ def _left(content: Mapping[str, Any], session: Session, *, done: bool) -> dict[s
     if not done:
         return left | {"verdict": None, "reasons": []}
     # by the thresholds of now: a person may have changed them while it ran
-    thresholds = {name: Threshold.model_validate(each) for name, each in session.thresholds.items()}
-    verdict, reasons = judge(outcome.metrics, thresholds)
+    verdict, reasons = judge(outcome.metrics, readable_thresholds(session))
     return left | {"verdict": verdict, "reasons": list(reasons)}

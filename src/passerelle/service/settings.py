@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, field_validator
 from passerelle.acquisition import Metadata
 from passerelle.core.config import Section, read_config
 from passerelle.core.errors import BadConfiguration
+from passerelle.imaging.devices import DEVICE_PATTERN
 from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
 from passerelle.programs import KINDS
@@ -130,6 +131,13 @@ class WorkSettings(Section):
     )
     workers: int = Field(default=0, ge=0, le=1024, description="Movies processed at a time; 0: chosen by processors and memory.")
     threads_per_worker: int = Field(default=1, ge=1, le=256, description="Threads of one worker.")
+    devices: tuple[Annotated[str, StringConstraints(pattern=f"^({DEVICE_PATTERN})$")], ...] = Field(
+        default=("cpu",),
+        min_length=1,
+        description="Where motion is corrected: cpu, or graphics cards (cuda, cuda:1), which movies take in turn. "
+        "A card needs `passerelle[gpu]`.",
+        examples=[["cuda:0", "cuda:1"]],
+    )
     order: Order = Field(default=Order.NEWEST_FIRST, description="newest_first, oldest_first or alternating.")
     max_attempts: int = Field(default=3, ge=1, description="A movie that failed so often is set aside with its error.")
     retry_seconds: float = Field(default=10.0, ge=0, description="Wait before the second try; each later wait is twice as long.")
