@@ -15,12 +15,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from passerelle.core.errors import ProgramFailed, storage_errors
-from passerelle.programs.motion import numbers
+from passerelle.core.errors import ProgramFailed
+from passerelle.programs.texts import lines_of, numbers
 
 NAME = "CTFFIND"
 _PICTURE, _TABLE, _CURVES = "diagnostic.mrc", "diagnostic.txt", "diagnostic_avrot.txt"
-_MOST_BYTES = 64 << 20
 _LOWEST_ANGSTROM = 50.0  # CTFFIND refuses a coarser limit
 _LEAST_BOX_PX = 128
 
@@ -145,8 +144,7 @@ def _table(path: Path, without: str) -> tuple[list[str], list[list[float]]]:
     """Return the comments and the rows of numbers of one of CTFFIND's text files."""
     if not path.is_file():
         raise ProgramFailed(f"was not written: {NAME} left {without}.", path=path)
-    with storage_errors(path):
-        lines = path.read_bytes()[:_MOST_BYTES].decode(errors="replace").splitlines()
+    lines = lines_of(path, program=NAME)
     comments = [line for line in lines if line.startswith("#")]
     rows = [numbers(line.split(), path=path, program=NAME) for line in lines if line.strip() and not line.startswith("#")]
     return comments, rows

@@ -92,18 +92,3 @@ def grid_places() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     side = np.linspace(0, 1, GRID)
     y, x = np.meshgrid(side, side, indexing="ij")
     return y, x
-
-
-def numbers(words: tuple[str, ...] | list[str], *, path: Path, program: str) -> list[float]:
-    """Return words as numbers.
-
-    Raises:
-        ProgramFailed: one of them is none.
-    """
-    try:
-        return [float(word) for word in words]
-    except ValueError as error:
-        line = " ".join(words)[:120]
-        raise ProgramFailed(
-            f"holds a line that is not of numbers: {line!r}.", advice=f"Was {program} stopped while it wrote?", path=path
-        ) from error

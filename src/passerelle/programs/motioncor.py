@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerelle.core.errors import ProgramFailed, storage_errors
-from passerelle.programs.motion import GRID, CorrectedMovie, MotionRequest, field_of, grid_places, numbers
+from passerelle.programs.motion import GRID, CorrectedMovie, MotionRequest, field_of, grid_places
+from passerelle.programs.texts import lines_of, numbers
 
 _LOGS = "log"
-_MOST_BYTES = 64 << 20
+_LARGEST = 1e6  # no place and no shift is so large
 _NEAR, _FAR = 100.0, 0.6  # MotionCor3, GCorrectPatchShift: weights exp(-100 r), none beyond 0.6 of the picture
 
 Generation = Literal[2, 3]
@@ -96,13 +97,14 @@ def _log(folder: Path, ending: str, name: str) -> Path:
 
 
 def _rows(path: Path, name: str) -> list[list[float]]:
-    with storage_errors(path):
-        content = path.read_bytes()[:_MOST_BYTES].decode(errors="replace")
-    return [numbers(words, path=path, program=name) for words in _lines(content)]
+    rows = [numbers(words, path=path, program=name) for words in _lines(lines_of(path, program=name))]
+    if not all(abs(value) < _LARGEST for row in rows for value in row):
+        raise ProgramFailed("holds motion that is no number.", advice=f"See what {name} says of this movie.", path=path)
+    return rows
 
 
-def _lines(content: str) -> Iterator[list[str]]:
-    for line in content.splitlines():
+def _lines(lines: list[str]) -> Iterator[list[str]]:
+    for line in lines:
         words = line.split()
         if words and not words[0].startswith("#"):
             yield words
@@ -110,14 +112,10 @@ def _lines(content: str) -> Iterator[list[str]]:
 
 def _in_frames(rows: NDArray[Any], request: MotionRequest, path: Path, name: str) -> NDArray[np.float64]:
     """Return (t, 2) as (x, y) from rows of frame number, x, y; frames are counted from 1, or from 0 in old versions."""
-    frames = rows[:, 0].astype(np.int64) if len(rows) else np.zeros(0, np.int64)
-    if (
-        len(frames) != request.frames
-        or not np.array_equal(frames - frames[0], np.arange(request.frames))
-        or frames[0] not in {0, 1}
-    ):
+    expected = np.arange(request.frames)
+    if len(rows) != request.frames or not any(np.array_equal(rows[:, 0], expected + first) for first in (0, 1)):
         raise ProgramFailed(
-            f"holds the motion of {len(frames)} frames; the movie has {request.frames}.",
+            f"holds the motion of {len(rows)} frames, or not in order; the movie has {request.frames}.",
             advice=f"Was {name} stopped while it wrote?",
             path=path,
         )

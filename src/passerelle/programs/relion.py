@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadInput, ProgramFailed
 from passerelle.formats import StarBlock, read_star, write_star
-from passerelle.programs.motion import CorrectedMovie, MotionRequest, field_of, grid_places, numbers
+from passerelle.programs.motion import CorrectedMovie, MotionRequest, field_of, grid_places
+from passerelle.programs.texts import numbers
 
 NAME = "RELION"
 _OUT = "out"
@@ -99,10 +100,10 @@ def _motion(path: Path, request: MotionRequest) -> tuple[NDArray[Any], NDArray[A
     drift = np.array([row[1:] for row in sorted(rows)]).reshape(-1, 2)
     coefficients = np.zeros(2 * _TERMS)
     if model is not None:
-        index = [int(place) for place in numbers(places, path=path, program=NAME)]
+        index = numbers(places, path=path, program=NAME)
         if sorted(index) != list(range(2 * _TERMS)):
             raise ProgramFailed(f"holds a local motion of {len(index)} coefficients; {2 * _TERMS} were expected.", path=path)
-        coefficients[index] = numbers(values, path=path, program=NAME)
+        coefficients[[int(place) for place in index]] = numbers(values, path=path, program=NAME)
     return -drift, -_local(coefficients.reshape(2, _TERMS), request.frames)
 
 

@@ -98,12 +98,12 @@ def test_pictures_follow_what_was_asked_for(left):
 @pytest.mark.parametrize(
     ("log", "damage", "words"),
     [
-        ("Full", lambda text: "", "0 frames; the movie has 16"),
-        ("Full", lambda text: text[: len(text) // 2].rsplit("\n", 1)[0], "frames; the movie has 16"),
+        ("Full", lambda text: "", "holds the motion of 0 frames"),
+        ("Full", lambda text: text[: len(text) // 2].rsplit("\n", 1)[0], "the movie has 16"),
         ("Full", lambda text: text.rstrip()[:-8], "less than 3 numbers"),
         ("Full", lambda text: text.replace("-4.60", "  nan"), "no number"),
         ("Full", lambda text: text.replace("-4.60", "-4.6?"), "not of numbers"),
-        ("Full", lambda text: text.replace("  16 ", "  17 "), "frames; the movie has 16"),
+        ("Full", lambda text: text.replace("  16 ", "  17 "), "the movie has 16"),
         ("Patch", lambda text: "", "holds 0 lines"),
         ("Patch", lambda text: text[: len(text) // 2].rsplit("\n", 1)[0], "25 patches of 16 frames"),
         ("Patch", lambda text: text.replace("  60.00    40.00", "  60.00", 1), "numbers"),
