@@ -324,9 +324,8 @@ def test_a_run_with_a_program_that_is_missing_ends_before_the_first_movie(tmp_pa
     command = ["process", str(folder), "-o", str(tmp_path / "out"), "--voltage", "300", "--set", "motion.program=motioncor3"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code != 0
-    assert "MotionCor3" in result.output + str(result.exception) and "programs.motioncor3" in result.output + str(
-        result.exception
-    )
+    said = result.output + str(result.exception)
+    assert "MotionCor3" in said and "programs.motioncor3" in said
 
 
 def test_a_configured_path_and_its_arguments_reach_the_program(tmp_path, movie):
@@ -351,3 +350,23 @@ def test_a_configured_path_and_its_arguments_reach_the_program(tmp_path, movie):
     (row,) = json.loads(result.stdout)["movies"]
     assert row["state"] == "done" and row["metrics"]["ctf_resolution_angstrom"] == 3.72
     assert json.loads(record.read_text())["Gpu"] == ["3"]
+
+
+def test_a_program_that_fails_is_tried_as_often_as_the_configuration_says(tmp_path, movie, monkeypatch):
+    monkeypatch.setenv("STANDS_IN", "fails")
+    path, _ = stand_in(tmp_path / "programs", "motioncor", 2)
+    counted = tmp_path / "counted.sh"
+    counted.write_text(f'#!/bin/sh\n[ "$1" = --version ] || echo run >>"{tmp_path}/runs"\nexec "{path}" "$@"\n')
+    counted.chmod(0o755)
+    folder = tmp_path / "session"
+    folder.mkdir()
+    os.link(movie.movie, folder / "a.mrc")
+    config = tmp_path / "passerelle.toml"
+    lines = ["[work]", "max_attempts = 2", "retry_seconds = 0", "[programs]", 'motioncor2 = "./counted.sh"']
+    config.write_text("\n".join([*lines, "[processing.motion]", 'program = "motioncor2"']))
+    command = ["process", str(folder), "-o", str(tmp_path / "out"), "--config", str(config), "--voltage", "300", "--json"]
+    result = CliRunner().invoke(app, [*command, "--dose-per-frame", "1", "--cs", "2.7", "--workers", "1"])
+    assert result.exit_code == 1
+    (row,) = json.loads(result.stdout)["movies"]
+    assert row["state"] == "failed" and "All GPUs are in use" in row["error"]
+    assert (tmp_path / "runs").read_text().split() == ["run", "run"]
