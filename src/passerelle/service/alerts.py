@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from passerelle.core.states import SessionState
 from passerelle.processing import BY_NAME, Threshold
 from passerelle.service.settings import AlertSettings
+from passerelle.service.stored import readable_thresholds
 from passerelle.store import Database, Session, alerts, movies, sessions
 
 _EVERY_SECONDS = 15.0
@@ -176,8 +177,8 @@ class Guard:
         if not self.rules.outside_share:
             return
         latest = movies.latest_metrics(connection, session.id, limit=_WINDOW)
-        for name, plain in session.thresholds.items():
-            share = share_outside(name, Threshold.model_validate(plain), latest)
+        for name, threshold in readable_thresholds(session).items():
+            share = share_outside(name, threshold, latest)
             if share is not None and share >= self.rules.outside_share:
                 label = BY_NAME[name].label if name in BY_NAME else name
                 words = f"{label}: {share:.0%} of the latest {_WINDOW} micrographs are outside of the threshold."

@@ -13,6 +13,7 @@ from passerelle.formats import MicrographRow, OpticsGroup, micrographs_star, wri
 from passerelle.processing import Recipe
 from passerelle.service.places import Places
 from passerelle.service.status import outputs_of
+from passerelle.service.stored import readable
 from passerelle.store import Database, Movie, Session, movies, sessions
 
 _ACCEPTED = frozenset({Verdict.ACCEPT, Verdict.WARN})
@@ -54,7 +55,7 @@ def export_star(database: Database, places: Places, session_id: int) -> Path:
 
 def _optics(session: Session, movie: Movie) -> OpticsGroup:
     values = movie.metadata.get("values", {})
-    recipe = Recipe.model_validate(movie.recipe if movie.recipe is not None else session.recipe)
+    recipe = readable(Recipe, movie.recipe if movie.recipe is not None else session.recipe)
     contrast = values.get("amplitude_contrast")
     aberration = values.get("spherical_aberration_mm")
     pixel = movie.metrics.get("pixel_size_angstrom") or values.get("pixel_size_angstrom") or 0.0

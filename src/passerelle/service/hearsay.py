@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from passerelle.acquisition import Metadata, Role, reconcile
@@ -16,6 +15,7 @@ from passerelle.core.states import FileState
 from passerelle.gateway import Arrival, FileChange
 from passerelle.service import flow
 from passerelle.service.instruments import Instrument
+from passerelle.service.stored import readable
 from passerelle.store import File, Movie, movies, paths
 
 _LARGEST_SIDECAR = 16 << 20
@@ -76,12 +76,7 @@ def header_says(change: FileChange) -> Metadata | None:
         heard["pixel_size_angstrom"] = header.pixel_size_angstrom
     if change.place.role is Role.MOVIE and header.format != "eer":  # frames of an EER are cut as the recipe says
         heard["frames"] = header.frames
-    try:
-        return Metadata.model_validate(heard)
-    except ValidationError as error:
-        for detail in error.errors():
-            heard.pop(str(detail["loc"][0]), None)
-        return Metadata.model_validate(heard)
+    return readable(Metadata, heard)
 
 
 def tell(
@@ -111,7 +106,7 @@ def tell(
             problems.append(problem)
         if heard == movie.said:
             continue
-        result = reconcile({source: Metadata.model_validate(values) for source, values in heard.items()})
+        result = reconcile({source: readable(Metadata, values) for source, values in heard.items()})
         values = result.model_dump(mode="json")
         changes.append((movie, {"said": heard, "metadata": values, **flow.columns(result.values)}))
         mattering[movie.id] = flow.must_redo(movie.metadata.get("values", {}), values["values"])

@@ -12,6 +12,7 @@ from passerelle.core.states import MovieState, Verdict
 from passerelle.processing import Recipe
 from passerelle.service.hearsay import Sidecars, tell
 from passerelle.service.instruments import Instrument
+from passerelle.service.stored import readable
 from passerelle.store import Database, Movie, events, movies, sessions
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -19,12 +20,12 @@ _AGAIN = frozenset({MovieState.DONE, MovieState.FAILED, MovieState.RUNNING})
 
 
 def changed_recipe(recipe: Mapping[str, Any], changes: Changes) -> Recipe:
-    """Return a recipe with some of its fields changed: {group: {field: value}}.
+    """Return a recipe with some of its fields changed: {group: {field: value}}; what of `recipe` cannot be read is the default.
 
     Raises:
         BadConfiguration: no such group or field, or a value of the wrong kind.
     """
-    merged = {group: dict(fields) for group, fields in recipe.items()}
+    merged: dict[str, dict[str, Any]] = readable(Recipe, recipe).model_dump(mode="json")
     for group, fields in changes.items():
         merged[group] = merged.get(group, {}) | dict(fields)
     return parse_config(merged, Recipe, source="the recipe")

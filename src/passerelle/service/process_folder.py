@@ -14,12 +14,12 @@ from passerelle.core.errors import BadInput, NotFound, PasserelleError, printabl
 from passerelle.core.states import FileState, MovieState
 from passerelle.gateway import SettleRules
 from passerelle.gateway.admit import admit, ignored
-from passerelle.processing import Threshold
 from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.instruments import Instrument
 from passerelle.service.movies import hear_again
 from passerelle.service.sessions import process_session_again, set_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
+from passerelle.service.stored import readable_thresholds
 from passerelle.service.view import MovieRow, SessionView
 from passerelle.service.wiring import Claim, Parts, assemble, dispatcher
 from passerelle.store import File, files, movies, paths, sessions
@@ -144,7 +144,7 @@ def _again(parts: Parts, *, retry_failed: bool) -> None:
         heard = hear_again(parts.database, parts.instruments, session.id)
         process_session_again(parts.database, session.id, recipe, also=heard, failed=retry_failed)
         thresholds = parts.settings.thresholds
-        if {name: Threshold.model_validate(each) for name, each in session.thresholds.items()} != thresholds:
+        if readable_thresholds(session) != thresholds:
             set_thresholds(parts.database, session.id, thresholds)
 
 

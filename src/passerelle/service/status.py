@@ -15,10 +15,11 @@ from sqlalchemy import Connection
 from passerelle.acquisition import Role
 from passerelle.core.errors import NotFound, storage_errors
 from passerelle.core.states import MovieState, Verdict
-from passerelle.processing import Recipe, Threshold
+from passerelle.processing import Recipe
 from passerelle.service.alerts import disk_use
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
+from passerelle.service.stored import readable, readable_thresholds
 from passerelle.service.view import AlertView, Counters, Disk, EventView, Flow, MovieRow, MovieView, SessionView
 from passerelle.store import Alert, Database, Event, Movie, Session, alerts, events, files, movies, sessions, statistics
 
@@ -89,7 +90,7 @@ class StatusReader:
             disks=tuple(disk for folder in dict.fromkeys(folders) if (disk := self._disk(folder)) is not None),
             values={name: inner for name, inner in told.get("values", {}).items() if inner is not None},
             conflicts=tuple(told.get("conflicts", ())),
-            thresholds={name: Threshold.model_validate(each) for name, each in session.thresholds.items()},
+            thresholds=readable_thresholds(session),
             alerts=tuple(alert_view(alert) for alert in alerts.standing(connection, session_id=session.id)),
             has_grid=any(files.of_role(connection, session.id, role) for role in _GRID_ROLES),
         )
@@ -221,13 +222,13 @@ class StatusReader:
             return [event_view(event) for event in events.after(connection, event_id, session_id=session_id, limit=limit)]
 
     def session_recipe(self, session_id: int) -> Recipe:
-        """Return the parameters in force for new movies of a session.
+        """Return the parameters in force for new movies of a session; defaults where what is stored cannot be read any more.
 
         Raises:
             NotFound: there is none with this id.
         """
         with self.database.read() as connection:
-            return Recipe.model_validate(sessions.get(connection, session_id).recipe)
+            return readable(Recipe, sessions.get(connection, session_id).recipe)
 
 
 def counters(totals: statistics.Totals | None) -> Counters:

@@ -67,4 +67,5 @@ def _strictly(plain: Mapping[str, Any], model: type[_Group], words: str) -> _Gro
     try:
         return parse_config(dict(plain), model, source=words)
     except BadConfiguration as error:
-        raise BadConfiguration(error.message, advice=_ADVICE, path=words) from error
+        told = words[0].upper() + words[1:]
+        raise BadConfiguration(f"{told} cannot be read by this version: {error.message}", advice=_ADVICE) from error
