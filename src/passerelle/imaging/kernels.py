@@ -97,6 +97,10 @@ class Kernels(Protocol):
         """Return gain-corrected frames reduced by `binning`, as `reduce_frames` does."""
         ...
 
+    def halve(self, binned: Held) -> Held:
+        """Reduce binned frames (t, y, x) by two more."""
+        ...
+
     def chess_board(
         self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
     ) -> tuple[float, int]:

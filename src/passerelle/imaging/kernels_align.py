@@ -7,6 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from passerelle.imaging.kernels_guard import guarded
+
 _BLOCK = 512  # modes summed in float32 before they are added in float64
 
 
@@ -21,21 +23,26 @@ def cut_windows(
     """Write out[t, :h, :w] = (a cut of pictures[t] at its top and left, less its mean) * window (h, w); beyond the window
     zeros."""
     height, width = window.shape
+    source, target, factor = pictures.reshape(-1), out.reshape(-1), window.reshape(-1)
+    columns = np.uint64(width)
     for t in range(pictures.shape[0]):
-        top, left = tops[t], lefts[t]
+        first = (t * pictures.shape[1] + tops[t]) * pictures.shape[2] + lefts[t]
         total = 0.0
         for y in range(height):
-            source = pictures[t, top + y]
+            start = np.uint64(first + y * pictures.shape[2])
             part = np.float32(0.0)
-            for x in range(width):
-                part += source[left + x]
+            for x in range(columns):
+                part += source[start + x]
             total += part
         mean = np.float32(total / (height * width))
         for y in range(height):
-            source, target, factor = pictures[t, top + y], out[t, y], window[y]
-            for x in range(width):
-                target[x] = (source[left + x] - mean) * factor[x]
-            target[width:] = np.float32(0.0)
+            # unsigned offsets, no slices: see kernels_shift
+            start, place = np.uint64(first + y * pictures.shape[2]), np.uint64((t * out.shape[1] + y) * out.shape[2])
+            row = np.uint64(y * width)
+            for x in range(columns):
+                target[place + x] = (source[start + x] - mean) * factor[row + x]
+            for x in range(columns, np.uint64(out.shape[2])):
+                target[place + x] = np.float32(0.0)
         out[t, height:] = np.float32(0.0)
 
 
@@ -44,11 +51,16 @@ def gather_modes(
     spectra: NDArray[np.complex64], rows: NDArray[np.int32], columns: NDArray[np.int32], first: int, modes: NDArray[np.float32]
 ) -> None:
     """Copy the chosen modes of half transforms (n, y, x) into modes[m, re/im, first … first + n], frames side by side."""
+    count = np.uint64(modes.shape[2])
+    size = np.uint64(spectra.shape[1] * spectra.shape[2])
+    source, target = spectra.reshape(-1), modes.reshape(-1)
     for m in range(len(rows)):
-        for t in range(spectra.shape[0]):
-            value = spectra[t, rows[m], columns[m]]
-            modes[m, 0, first + t] = value.real
-            modes[m, 1, first + t] = value.imag
+        place = np.uint64(rows[m] * spectra.shape[2] + columns[m])
+        to = np.uint64(2 * m) * count + np.uint64(first)
+        for t in range(np.uint64(spectra.shape[0])):
+            value = source[place + t * size]
+            target[to + t] = value.real
+            target[to + count + t] = value.imag
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -70,7 +82,7 @@ def correlate_modes(
     weights (m,).
     """
     count = modes.shape[2]
-    real, imag = np.empty(count, np.float32), np.empty(count, np.float32)
+    real, imag = guarded(count), guarded(count)
     part = np.zeros((6, count), np.float32)
     c0, cy, cx, cyy, cxy, cxx = part[0], part[1], part[2], part[3], part[4], part[5]
     for m in range(modes.shape[0]):

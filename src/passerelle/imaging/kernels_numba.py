@@ -81,6 +81,10 @@ class NumbaKernels:
         """See Kernels."""
         return reduce_frames(_array(frames), gain=gain, defects=defects, binning=binning, threads=self.threads)
 
+    def halve(self, binned: Held) -> Held:
+        """See Kernels."""
+        return reduce_frames(_array(binned), gain=None, defects=None, binning=2, threads=self.threads)
+
     def chess_board(
         self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
     ) -> tuple[float, int]:
@@ -102,7 +106,7 @@ class NumbaKernels:
         values = np.empty((len(grid.rows), 2, count), np.float32)
         low = np.empty((count, coarse[0], coarse[1] // 2 + 1), np.complex64)
         corners = np.zeros((count, 2), np.intp)
-        for part in batches(count):
+        for part in batches(count, grid.shape):
             spectra = transform_frames(pictures[part], corners[part], window, grid.shape, self.threads)
             spectra[~usable[part]] = 0
             low[part] = crop(spectra, grid.shape, coarse)
@@ -120,15 +124,22 @@ class NumbaKernels:
     ) -> Modes:
         """See Kernels."""
         pictures = _array(binned)
-        stacks: list[ModeStack] = []
-        for corner in corners:
-            spectra = transform_frames(pictures, corner, window, grid.shape, self.threads)
-            spectra[~usable] = 0
-            values = np.empty((len(grid.rows), 2, len(pictures)), np.float32)
-            gather(grid, spectra, 0, values)
-            whiten(grid, values)
-            stacks.append(ModeStack(grid, values))
-        return NumbaModes(grid, stacks, self.threads)
+        count = len(pictures)
+
+        def band(first: int, last: int) -> list[ModeStack]:
+            stacks: list[ModeStack] = []
+            spectra = np.empty((count, grid.shape[0], grid.shape[1] // 2 + 1), np.complex64)
+            for corner in corners[first:last]:
+                for part in batches(count, grid.shape):
+                    spectra[part] = transform_frames(pictures[part], corner[part], window, grid.shape, 1)
+                spectra[~usable] = 0
+                values = np.empty((len(grid.rows), 2, count), np.float32)
+                gather(grid, spectra, 0, values)
+                whiten(grid, values)
+                stacks.append(ModeStack(grid, values))
+            return stacks
+
+        return NumbaModes(grid, [stack for part in in_bands(band, len(corners), self.threads) for stack in part], self.threads)
 
     def accumulate(
         self,

@@ -19,7 +19,7 @@ from passerelle.imaging.field import MotionField
 from passerelle.imaging.frames import FrameStatistics, require_shape
 from passerelle.imaging.kernels import Held, Kernels
 from passerelle.imaging.motion_global import find_drift
-from passerelle.imaging.motion_local import LocalMotion, find_local_motion
+from passerelle.imaging.motion_local import LocalMotion, find_local_motion, possible_patches
 from passerelle.imaging.motion_pattern import pattern_strength
 from passerelle.imaging.reduce import choose_binning
 
@@ -108,6 +108,7 @@ def estimate_motion(
         max_drift_px=options.max_drift_px,
         pattern=pattern,
         kernels=kernels,
+        rough=possible_patches(options.patches, size) != (1, 1),
     )
     local: LocalMotion = find_local_motion(
         binned,

@@ -17,6 +17,7 @@ from passerelle.imaging.motion_modes import echo_of, edge_window, mode_grid, rel
 from passerelle.imaging.motion_search import coarse_shape, search_track
 
 _COARSE_ANGSTROM = 24.0
+_ROUGH_ANGSTROM, _ROUGH_PIXELS = 20.0, 512  # Nyquist and least side of frames that are halved for a rough drift
 _UNCLEAR_SIGMA = 4.5
 _CLEAR_SHARE = 0.2  # fewer clear frames than this: there is nothing to follow, and no drift is better than a made-up one
 
@@ -41,11 +42,18 @@ def find_drift(
     max_drift_px: float,
     kernels: Kernels,
     pattern: float = 0.0,
+    rough: bool = False,
 ) -> Drift:
-    """Find the drift of binned frames (t, y, x): pairs of frames first, then every frame against the sum of the others."""
+    """Find the drift of binned frames (t, y, x): pairs of frames first, then every frame against the sum of the others.
+
+    rough: local motion is looked for next, and the drift with it; frames of half the size are good enough for a start.
+    """
     count = binned.shape[0]
     if int(usable.sum()) < 2 or min(binned.shape[1:]) < 16:
         return Drift(np.zeros((count, 2)), ~usable, np.zeros(count))
+    if rough and min(binned.shape[1:]) >= _ROUGH_PIXELS and 4 * binning * pixel_size_angstrom <= _ROUGH_ANGSTROM:
+        binned = kernels.halve(binned)
+        binning *= 2
     shape = fft.fast_shape((binned.shape[1], binned.shape[2]))
     grid = mode_grid(shape, binning, pixel_size_angstrom, bfactor_angstrom2)
     small = coarse_shape(shape, binning, pixel_size_angstrom, _COARSE_ANGSTROM)

@@ -60,7 +60,7 @@ def find_local_motion(
     """Find the motion of patches of binned frames (t, y, x) about the drift track_px (t, 2), and the smooth field that they
     follow."""
     count, height, width = binned.shape
-    patches = (max(1, min(patches[0], size[0] // _LEAST_PATCH_PX)), max(1, min(patches[1], size[1] // _LEAST_PATCH_PX)))
+    patches = possible_patches(patches, size)
     side = tuple(_patch_side(n, parts) for n, parts in ((height, patches[0]), (width, patches[1])))
     corners = [(y, x) for y in _spread(height - side[0], patches[0]) for x in _spread(width - side[1], patches[1])]
     centres = (np.array(corners, np.float64) + np.array(side) / 2) * binning - 0.5
@@ -124,6 +124,11 @@ def find_local_motion(
     middle = count // 2
     shifts = shifts - (model_shifts(basis, state)[:, middle : middle + 1])
     return LocalMotion(global_px, local_px, centres, shifts, ~kept, rejected, rms)
+
+
+def possible_patches(wanted: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many patches along y and x a picture of `size` (pixels of the movie) has room for."""
+    return max(1, min(wanted[0], size[0] // _LEAST_PATCH_PX)), max(1, min(wanted[1], size[1] // _LEAST_PATCH_PX))
 
 
 def _patch_side(length: int, parts: int) -> int:

@@ -13,7 +13,7 @@ from passerelle.imaging import fft
 from passerelle.imaging.kernels_align import common_power, correlate_modes, cut_windows, gather_modes
 from passerelle.imaging.motion_pattern import PatternEcho, pattern_echo
 
-_BATCH = 16  # frames transformed at once
+_BATCH_PIXELS = 300_000
 _LEAST_WEIGHT = 0.01
 _BANDS, _RINGS = 12, 80
 
@@ -125,9 +125,10 @@ def _ring_means(grid: ModeGrid, values: NDArray[np.float32]) -> NDArray[np.float
     return np.bincount(grid.ring, values) / np.maximum(np.bincount(grid.ring), 1)
 
 
-def batches(count: int) -> list[slice]:
-    """Split frames into batches that are transformed at once."""
-    return [slice(i, min(i + _BATCH, count)) for i in range(0, count, _BATCH)]
+def batches(count: int, shape: fft.Shape) -> list[slice]:
+    """Split frames into batches that are transformed at once: few enough to stay in cache."""
+    size = max(1, min(count, _BATCH_PIXELS // max(shape[0] * shape[1], 1)))
+    return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
 def gather(grid: ModeGrid, spectra: NDArray[np.complex64], first: int, values: NDArray[np.float32]) -> None:
@@ -177,8 +178,9 @@ def match_frames(
 
 
 def _phases(frequency: NDArray[Any], shift_px: NDArray[np.float64]) -> NDArray[np.float32]:
-    angle = 2 * np.pi * np.asarray(frequency, np.float64)[:, None] * shift_px[None, :]
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    turns = np.asarray(frequency, np.float64)[:, None] * shift_px[None, :]
+    angle = (2 * np.pi * (turns - np.rint(turns))).astype(np.float32)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _turns(grid: ModeGrid, shifts_px: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -179,6 +179,11 @@ def reduce(frames: CardFrames, gain: NDArray[np.float32] | None, defects: NDArra
     return torch.where(covered, out, fill[:, None, None])
 
 
+def halve(pictures: Tensor) -> Tensor:
+    """Return pictures (t, y, x) reduced by two."""
+    return _reduced(pictures, 2)
+
+
 def _reduced(pictures: Tensor, binning: int) -> Tensor:
     if binning == 1:
         return pictures

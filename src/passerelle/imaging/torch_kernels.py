@@ -53,6 +53,11 @@ class TorchKernels:
         with _card_errors(self.device):
             return torch_frames.reduce(_frames(frames), gain, defects, binning)
 
+    def halve(self, binned: Held) -> Held:
+        """See Kernels."""
+        with _card_errors(self.device):
+            return cast(Held, torch_frames.halve(_tensor(binned)))
+
     def chess_board(
         self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
     ) -> tuple[float, int]:
