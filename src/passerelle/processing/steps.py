@@ -8,7 +8,7 @@ from passerelle.processing.steps_picture import ctf_depends, pictures_depends, r
 from passerelle.processing.steps_raw import gain_depends, run_gain, run_stack, stack_depends
 
 STEPS: tuple[Step, ...] = (
-    Step("stack", 1, (), stack_depends, run_stack, reads_raw=True),
+    Step("stack", 2, (), stack_depends, run_stack, reads_raw=True),
     Step("gain", 1, ("stack",), gain_depends, run_gain, reads_raw=True),
     Step("motion", 2, ("stack", "gain"), motion_depends, run_motion, reads_raw=True),
     Step("sums", 1, ("stack", "gain", "motion"), sums_depends, run_sums, reads_raw=True),

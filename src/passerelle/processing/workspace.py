@@ -81,10 +81,10 @@ class Workspace:
     @property
     def pixel_size_angstrom(self) -> float:
         """Size of a pixel of the frames as they are read."""
-        said = self.task.metadata.get("pixel_size_angstrom") or self.header.pixel_size_angstrom
-        if not said:
-            return self.needed("pixel_size_angstrom", "The pixel size")
-        return float(said) / self._eer.upsampling
+        said = self.task.metadata.get("pixel_size_angstrom")
+        if said:
+            return float(said) / self._eer.upsampling
+        return self.header.pixel_size_angstrom or self.needed("pixel_size_angstrom", "The pixel size")
 
     @property
     def super_resolution(self) -> int:
@@ -111,8 +111,11 @@ class Workspace:
     def dose_per_frame(self) -> float | None:
         """Dose of one frame as it is read, e/Å²; None where no source says it."""
         frames = self.header.frames
+        if self._is_eer:  # of a fraction: what sidecars say is of fractions that were never written
+            said = (self.header.values or {}).get("dose_per_frame_e_per_angstrom2")
+            return None if said is None else float(said)
         per_frame = self.value("dose_per_frame_e_per_angstrom2")
-        if per_frame is not None and not self._is_eer:
+        if per_frame is not None:
             return per_frame
         total = self.value("dose_e_per_angstrom2")
         return total / frames if total is not None and frames else None
@@ -179,10 +182,12 @@ class Workspace:
         if not self._is_eer:
             return EerOptions()
         recipe = self.task.recipe.motion
-        raw = read_header(Path(self.task.movie), eer=EerOptions(frames_per_fraction=1)).frames
         said = self.task.metadata.get("dose_e_per_angstrom2")
-        fractions = max(1, round(float(said) / recipe.eer_dose_per_fraction)) if said else min(raw, 40)
-        return EerOptions(upsampling=recipe.eer_upsampling, frames_per_fraction=max(1, raw // fractions))
+        return EerOptions(
+            upsampling=recipe.eer_upsampling,
+            dose_per_fraction_e_per_angstrom2=recipe.eer_dose_per_fraction,
+            exposure_dose_e_per_angstrom2=float(said) if said else None,
+        )
 
     @cached_property
     def header(self) -> MovieHeader:
