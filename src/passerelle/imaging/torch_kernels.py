@@ -126,11 +126,15 @@ def card_kernels(name: str, threads: int) -> TorchKernels:
         BadConfiguration: there is no such card.
     """
     number = name.partition(":")[2]
-    if not torch.cuda.is_available():
-        built = "no card was found" if torch.version.cuda else "this build of torch has no CUDA"
+    if torch.version.cuda is None:
         raise BadConfiguration(
-            f"The device {name!r} cannot be used: {built}.",
-            advice='Install the driver and a torch with CUDA (`pip install "passerelle[gpu]"`), or set the device to "cpu".',
+            f"The device {name!r} cannot be used: this build of torch has no CUDA.",
+            advice=f'Install torch {torch.__version__.partition("+")[0]} as it comes with CUDA, or set the device to "cpu".',
+        )
+    if not torch.cuda.is_available():
+        raise BadConfiguration(
+            f"The device {name!r} cannot be used: torch finds no graphics card.",
+            advice='Does `nvidia-smi` list it? Else set the device to "cpu".',
         )
     cards = torch.cuda.device_count()
     if number and int(number) >= cards:
