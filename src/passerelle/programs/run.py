@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,29 @@ from typing import IO
 
 from passerelle.core.errors import Busy, NotFound, ProgramFailed, StorageError, printable
 
-_PR_SET_PDEATHSIG = 1
 _MOST_BYTES = 64 << 20
 _TAIL_BYTES = 64 << 10
+# Has the kernel end the program when this process ends, however that happens, then becomes the program. A process of its own for
+# it: what Python does between fork and exec is not safe in a process of many threads.
+_LAUNCHER = (
+    sys.executable,
+    "-I",
+    "-S",
+    "-c",
+    """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    print(f"cannot be run: {error.strerror}", file=sys.stderr)
+    sys.exit(126)
+""",
+)
 _WORDS_OF_FAULT = (
     "error", "fault", "cannot", "can't", "unable", "fail", "abort", "not found", "no such", "out of memory", "skipped", "too few",
 )  # fmt: skip
@@ -77,40 +98,34 @@ def run_to_end(
         NotFound, Busy, StorageError: as `run`.
     """
     words = [os.fspath(word) for word in command]
+    executable = shutil.which(words[0])
+    if executable is None:
+        why = "may not be run by this account." if os.path.isfile(words[0]) else "is not installed."  # noqa: PTH113 - or a name
+        raise NotFound(why, path=words[0])
+    if folder is not None and not folder.is_dir():
+        raise NotFound("is no folder to run a program in.", path=folder)
     try:
         with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
             process = subprocess.Popen(
-                words,
+                [*_LAUNCHER, str(os.getpid()), os.path.abspath(executable), *words[1:]],  # noqa: PTH100 - no link is followed
                 cwd=folder,
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=complained,
                 env=os.environ | dict(environment) if environment else None,
                 start_new_session=True,  # so that a time limit ends what a wrapper script has started, too
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, prepared before
             )
             try:
                 process.communicate(answers.encode(errors="surrogateescape"), timeout=seconds)
             except subprocess.TimeoutExpired as error:
-                raise Busy(f"did not end within {seconds:g} s.", path=words[0]) from error
-            finally:
                 _end(process)
+                raise Busy(f"did not end within {seconds:g} s.", path=words[0]) from error
+            except BaseException:
+                _end(process)
+                raise
             return Ended(words[0], process.returncode, _text(said, _MOST_BYTES), _last_words(complained, said))
-    except FileNotFoundError as error:
-        if folder is not None and not folder.is_dir():
-            raise NotFound("is no folder to run a program in.", path=folder) from error
-        raise NotFound("is not installed.", path=words[0]) from error
-    except PermissionError as error:
-        raise NotFound("may not be run by this account.", path=words[0]) from error
     except OSError as error:
         raise StorageError(f"could not be run: {error.strerror or error}.", path=words[0]) from error
-
-
-_LIBC = ctypes.CDLL(None)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

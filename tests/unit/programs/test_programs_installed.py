@@ -57,6 +57,13 @@ def test_one_that_cannot_start_is_quoted(tmp_path):
         find_program("motioncor2", script(tmp_path / "mc2", text))
 
 
+def test_a_file_of_another_kind_of_machine_does_not_start(tmp_path):
+    (tmp_path / "relion").write_bytes(b"\x7fELF of another machine")
+    (tmp_path / "relion").chmod(0o755)
+    with pytest.raises(BadConfiguration, match=r"does not start: cannot be run: Exec format error"):
+        find_program("relion", str(tmp_path / "relion"))
+
+
 def test_what_is_no_program_is_refused(tmp_path):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(BadConfiguration, match="not installed"):
