@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from passerelle.acquisition import Role
 from passerelle.core.states import FileState, MovieState
 from passerelle.service import flow
+from passerelle.service.former_references import watched_inputs
 from passerelle.service.instruments import Instrument
 from passerelle.service.references import Candidates, candidates, references
 from passerelle.store import File, Movie, Session, files, movies, paths, sessions
@@ -120,7 +121,9 @@ def _back(
         return None  # it takes new values and references when it starts
     if mattering:
         return found(f"became known or changed: {', '.join(mattering)}")
-    if dict(movie.inputs) != inputs_of(movie, companions, instrument, lying):
+    finished = movie.state is MovieState.DONE
+    now, then = inputs_of(movie, companions, instrument, lying), movie.inputs
+    if watched_inputs(then, instrument, finished=finished) != watched_inputs(now, instrument, finished=finished):
         return found("its gain reference, defect map or number of frames changed")
     return None
 

@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 
 from passerelle.core.states import SessionState
 from passerelle.processing import BY_NAME, Threshold
+from passerelle.service.former_references import made_with_former
+from passerelle.service.instruments import Instrument
 from passerelle.service.settings import AlertSettings
 from passerelle.service.stored import readable_thresholds
 from passerelle.store import Database, Session, alerts, movies, sessions
@@ -20,7 +22,7 @@ _WINDOW = 25  # micrographs
 _FORGOTTEN_SECONDS = 24 * 3600.0  # a session that nobody closed is no news any more
 _BACKUP_SECONDS = 3600.0
 _RESULTS_DISK = "disk_results"
-_OURS = ("disk_", "no_new_movie", "no_result", "bounds_")
+_OURS = ("disk_", "no_new_movie", "no_result", "bounds_", "reference_changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Guard:
     results: Path
     watched: Mapping[str, Path] = field(default_factory=dict[str, Path])
     backup: Path | None = None
+    instruments: Mapping[str, Instrument] = field(default_factory=dict[str, Instrument])
     _next_backup: float = 0.0
     _started_at: float = 0.0
     _next: float = 0.0
@@ -112,6 +115,7 @@ class Guard:
             findings = [*self._disks(), *self._late(connection, known, now)]
             for session in known:
                 findings += [*self._silence(session, now), *self._out_of_bounds(connection, session)]
+                findings += self._former_references(connection, session)
             standing = {(alert.session_id, alert.kind) for alert in alerts.standing(connection, muted=True)}
         self._record(findings, standing, now)
         full = [each for each in findings if each.kind == _RESULTS_DISK and each.level == "error"]
@@ -161,6 +165,15 @@ class Guard:
             words = f"No new file has come for {silent // 60:.0f} minutes."
             advice = "See whether the acquisition goes on; close the session if it has ended."
             yield _Finding("no_new_movie", "warning", words, advice, session.id)
+
+    def _former_references(self, connection: Connection, session: Session) -> Iterator[_Finding]:
+        instrument = self.instruments.get(session.instrument)
+        count = 0 if instrument is None else len(made_with_former(connection, session, instrument))
+        if count:
+            number = "1 movie was" if count == 1 else f"{count} movies were"
+            words = f"The configured gain reference or defect map has changed; {number} made with the former one."
+            advice = "They stay as they are until the session is processed again."
+            yield _Finding("reference_changed", "warning", words, advice, session.id)
 
     def _late(self, connection: Connection, known: Sequence[Session], now: float) -> Iterator[_Finding]:
         limit = self.rules.no_result_minutes * 60

@@ -98,7 +98,8 @@ class Facility:
         """Queue the movies of a session again with other parameters, which also hold for movies to come."""
         self.parts.programs.check(changes)
         heard = movies.hear_again(self._database, self.parts.instruments, session_id)
-        sessions.process_session_again(self._database, session_id, changes, also=heard)
+        former = sessions.made_with_former_references(self._database, self.parts.instruments, session_id)
+        sessions.process_session_again(self._database, session_id, changes, also=heard | former)
         self.wake()
 
     def close_session(self, session_id: int) -> None:

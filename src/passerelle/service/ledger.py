@@ -18,6 +18,7 @@ from passerelle.processing import MovieOutcome, MovieTask, Recipe
 from passerelle.processing.quality import judge
 from passerelle.service import flow, tasks
 from passerelle.service.admission import inputs_of, main_files
+from passerelle.service.former_references import seen_now
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
 from passerelle.service.programs import Programs
@@ -216,7 +217,7 @@ class MovieLedger:
         lying = candidates(connection, session)
         chosen = references(movie, lying, instrument)
         recipe = recipe_of(session, movie, instrument, chosen.gain)
-        inputs = inputs_of(movie, companions, instrument, lying)
+        inputs = inputs_of(movie, companions, instrument, lying) | seen_now(instrument)
         if not main or any(file.state is not FileState.WHOLE for file in main):
             raise IncompleteFile("changed after it was queued.", path=movie.path)
         real = [instrument.folder / paths.from_text(file.path) for file in main]

@@ -17,7 +17,7 @@ from passerelle.gateway.admit import admit, ignored
 from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.instruments import Instrument
 from passerelle.service.movies import hear_again
-from passerelle.service.sessions import process_session_again, set_thresholds
+from passerelle.service.sessions import made_with_former_references, process_session_again, set_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
 from passerelle.service.stored import readable_thresholds
 from passerelle.service.view import MovieRow, SessionView
@@ -142,6 +142,7 @@ def _again(parts: Parts, *, retry_failed: bool) -> None:
     recipe = parts.instruments[NAME].recipe(parts.settings.processing).model_dump(mode="json")
     for session in known:
         heard = hear_again(parts.database, parts.instruments, session.id)
+        heard |= made_with_former_references(parts.database, parts.instruments, session.id)
         process_session_again(parts.database, session.id, recipe, also=heard, failed=retry_failed)
         thresholds = parts.settings.thresholds
         if readable_thresholds(session) != thresholds:

@@ -10,6 +10,8 @@ from passerelle.core.errors import BadInput
 from passerelle.core.states import MovieState, SessionState
 from passerelle.processing import BY_NAME, Threshold
 from passerelle.processing.quality import judge
+from passerelle.service.former_references import made_with_former
+from passerelle.service.instruments import Instrument
 from passerelle.service.movies import Changes, again, changed_recipe, never_whole
 from passerelle.store import Database, Movie, alerts, events, movies, sessions
 
@@ -51,6 +53,18 @@ def set_thresholds(database: Database, session_id: int, thresholds: Mapping[str,
         moved = sum(values["verdict"] != movie.verdict for movie, values in changes)
         events.add(connection, "session_judged", at=now, session_id=session_id, data={"changed": moved})
     return moved
+
+
+def made_with_former_references(database: Database, instruments: Mapping[str, Instrument], session_id: int) -> set[int]:
+    """Return the finished movies of a session that were made with another gain or defect map than is configured now.
+
+    Raises:
+        NotFound: no such session.
+    """
+    with database.read() as connection:
+        session = sessions.get(connection, session_id)
+        instrument = instruments.get(session.instrument)
+        return set() if instrument is None else set(made_with_former(connection, session, instrument))
 
 
 def process_session_again(

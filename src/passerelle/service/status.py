@@ -16,6 +16,7 @@ from passerelle.acquisition import Role
 from passerelle.core.errors import NotFound, storage_errors
 from passerelle.core.states import MovieState, Verdict
 from passerelle.processing import Recipe
+from passerelle.service import former_references
 from passerelle.service.alerts import disk_use
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
@@ -180,6 +181,7 @@ class StatusReader:
             values={name: inner for name, inner in movie.metadata.get("values", {}).items() if inner is not None},
             sources=dict(movie.metadata.get("sources", {})),
             conflicts=tuple(movie.metadata.get("conflicts", ())),
+            notes=tuple(filter(None, (former_references.note(movie, self.instruments.get(session.instrument)),))),
             steps=tuple(dict(step) for step in movie.steps),
             outputs={role: f"{movie.id}/{role}" for role in outputs if not role.endswith("_curves")},
             curves=_curves(folder, outputs),

@@ -127,6 +127,7 @@ class MovieView(_View):
     values: dict[str, Any]
     sources: dict[str, str]
     conflicts: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()  # what a person should know of how it was made
     steps: tuple[dict[str, Any], ...]
     outputs: dict[str, str]
     curves: dict[str, Any]

@@ -103,7 +103,7 @@ def dispatcher(
     guard = None
     if guarded:
         folders = {name: each.folder for name, each in parts.instruments.items()}
-        guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup)
+        guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup, parts.instruments)
     return Dispatcher(parts.database, arrivals, runner, executor, watch=watch, guard=guard, rehearsal=rehearsal)
 
 

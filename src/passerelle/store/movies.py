@@ -289,6 +289,12 @@ def latest_metrics(connection: Connection, session_id: int, *, limit: int) -> li
     return [{name: inner for name, inner in row.metrics.items() if inner is not None} for row in connection.execute(query)]
 
 
+def inputs_of_done(connection: Connection, session_id: int) -> list[tuple[int, dict[str, Any]]]:
+    """Return the ids of a session's finished movies with what each was made from, beside recipe and metadata."""
+    done = (movies.c.session_id == session_id) & (movies.c.state == MovieState.DONE)
+    return [(row.id, dict(row.inputs)) for row in connection.execute(select(movies.c.id, movies.c.inputs).where(done))]
+
+
 def next_wake(connection: Connection, *, now: float) -> float | None:
     """Return when the next queued movie that waits for its retry may start."""
     waiting = (movies.c.state == MovieState.QUEUED) & (movies.c.not_before > now)
