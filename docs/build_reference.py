@@ -85,15 +85,24 @@ def commands_page() -> str:
     root = typer.main.get_command(app)
     lines = ["# Commands", "", root.help or "", ""]
     context = root.make_context("passerelle", [], resilient_parsing=True)
-    for name in root.list_commands(context):  # type: ignore[attr-defined]
-        command = root.get_command(context, name)  # type: ignore[attr-defined]
-        lines += [f"## passerelle {name}", "", (command.help or "").strip(), "", "| argument or option | meaning |", "|---|---|"]
+    for title, command in _commands(root, context, "passerelle"):
+        lines += [f"## {title}", "", (command.help or "").strip(), "", "| argument or option | meaning |", "|---|---|"]
         for parameter in command.params:
             shown = ", ".join(f"`{option}`" for option in parameter.opts) if parameter.param_type_name == "option" else ""
             label = shown or f"`{str(parameter.name).upper()}`"
             lines.append(f"| {label} | {getattr(parameter, 'help', '') or ''} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _commands(group: Any, context: Any, title: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group, those of groups within it in their place."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from _commands(command, context, f"{title} {name}")
+        else:
+            yield f"{title} {name}", command
 
 
 PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page, "commands.md": commands_page}

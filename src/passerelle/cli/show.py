@@ -70,6 +70,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def size(count: int) -> str:
+    """Return bytes as a person says them: 512 B, 1.5 MiB, 20.0 TiB."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} PiB"
+
+
 def problems(processed: Processed) -> None:
     """Print what a person should know beside the table: conflicts between sources, alerts."""
     for session in processed.sessions:

@@ -14,9 +14,10 @@ from pydantic.fields import FieldInfo
 
 from passerelle.processing import BY_NAME, default_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
+from passerelle.service.settings_zones import PcSettings
 
 _WIDTH = 100
-_SECTIONS = ("state", "web", "work", "programs", "alerts")
+_SECTIONS = ("state", "web", "work", "programs", "alerts", "people", "ldap", "zones", "shares")
 _HEAD = """\
 # The configuration of passerelle. Every setting is listed; a line that starts with "# " and holds `key = value` shows a default
 # (or an example, where there is none): take away the "# " to change it. Unknown keys are refused.
@@ -26,12 +27,14 @@ _HEAD = """\
 def default_config_text(*, instrument: str = "krios", folder: str = "gateway/krios") -> str:
     """Return a passerelle.toml that works as it is, with one instrument and every setting explained."""
     lines = [_HEAD]
-    lines += _fields(Settings, skip={"instruments", "processing", "thresholds", *_SECTIONS})
+    lines += _fields(Settings, skip={"instruments", "pcs", "processing", "thresholds", *_SECTIONS})
     lines += ["", "# One section an instrument, [instruments.NAME]."]
     lines += [f"[instruments.{instrument}]", *_fields(InstrumentSettings, given={"folder": folder})]
     for name in _SECTIONS:
         field = Settings.model_fields[name]
         lines += ["", f"# {field.description}", f"[{name}]", *_fields(_model(field))]
+    lines += ["", "# One section an instrument PC, [pcs.NAME]; NAME is the name of its share."]
+    lines += ["#   [pcs.krios-pc]", *(line.replace("# ", "#   ", 1) for line in _fields(PcSettings))]
     lines += ["", f"# {Settings.model_fields['processing'].description}"]
     for name, field in _model(Settings.model_fields["processing"]).model_fields.items():
         lines += [f"[processing.{name}]", *_fields(_model(field)), ""]
@@ -61,7 +64,7 @@ def _fields(model: type[BaseModel], *, skip: set[str] | None = None, given: dict
         if given and name in given:
             yield f"{name} = {_toml(given[name])}"
             continue
-        default = field.get_default(call_default_factory=True)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
         shown = default if default is not None and default != "" else (field.examples or [""])[0]
         yield f"# {name} = {_toml(shown)}"
 

@@ -16,6 +16,8 @@ from passerelle.imaging.devices import DEVICE_PATTERN
 from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
 from passerelle.programs import KINDS
+from passerelle.service.settings_people import LdapSettings, PeopleSettings
+from passerelle.service.settings_zones import PcSettings, ShareSettings, ZoneSettings, check_pcs
 
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -200,12 +202,19 @@ class Settings(Section):
         default=ProgramSettings(), description="Where external programs lie, for recipes that name them."
     )
     alerts: AlertSettings = Field(default=AlertSettings(), description="When a person is told. 0 switches a rule off.")
+    people: PeopleSettings = Field(default=PeopleSettings(), description="Log-ins.")
+    ldap: LdapSettings = Field(default=LdapSettings(), description="A directory that checks passwords.")
+    zones: ZoneSettings = Field(default=ZoneSettings(), description="Places on central storage.")
+    shares: ShareSettings = Field(default=ShareSettings(), description="What Samba shows.")
     processing: Recipe = Field(default=Recipe(), description="The parameters of new sessions; pages change those of a session.")
     thresholds: dict[str, Threshold] = Field(
         default_factory=_thresholds, description="The thresholds of new sessions; pages change those of a session."
     )
     instruments: dict[Annotated[str, StringConstraints(min_length=1, max_length=63)], InstrumentSettings] = Field(
         default={}, description="One section an instrument."
+    )
+    pcs: dict[Annotated[str, StringConstraints(min_length=1, max_length=40)], PcSettings] = Field(
+        default={}, description="One section an instrument PC that writes through Samba."
     )
 
     @field_validator("instruments")
@@ -265,6 +274,7 @@ def read_settings(path: Path) -> Settings:
                     path=path,
                 )
         folders[instrument.folder] = name
+    check_pcs(settings.pcs, set(settings.instruments), path)
     return settings
 
 
@@ -290,4 +300,19 @@ def anchored(settings: Settings, base: Path) -> Settings:
     programs = settings.programs.model_copy(
         update={name: str(absolute(Path(path))) for name, path in paths.items() if os.sep in path}
     )
-    return settings.model_copy(update={"instruments": instruments, "state": state, "programs": programs})
+    others = tuple(absolute(each) for each in settings.zones.other_folders)
+    zones = settings.zones.model_copy(update={"folder": absolute(settings.zones.folder), "other_folders": others})
+    shares = settings.shares.model_copy(
+        update={"folder": absolute(settings.shares.folder), "private": absolute(settings.shares.private)}
+    )
+    secrets = {name: absolute(getattr(settings.ldap, name)) for name in ("ca_file", "bind_password_file")}
+    return settings.model_copy(
+        update={
+            "instruments": instruments,
+            "state": state,
+            "programs": programs,
+            "zones": zones,
+            "shares": shares,
+            "ldap": settings.ldap.model_copy(update=secrets),
+        }
+    )

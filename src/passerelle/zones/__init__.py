@@ -1,5 +1,6 @@
 """Places on central storage: what a zone is, who may do what in it, where something of it lies."""
 
+from passerelle.zones.acl import has_list
 from passerelle.zones.beneath import open_file, open_folder, relative_path
 from passerelle.zones.browse import Entry, Listing, Measured, Room, list_folder, measure, room
 from passerelle.zones.names import check_account, check_root, check_zone_name, windows_trouble
@@ -33,6 +34,7 @@ __all__ = [
     "check_zone_name",
     "dataset_place",
     "entitled",
+    "has_list",
     "linux_path",
     "list_folder",
     "may",

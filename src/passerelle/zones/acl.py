@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 ACCESS = "system.posix_acl_access"
 DEFAULT = "system.posix_acl_default"
@@ -84,3 +86,11 @@ def from_bytes(content: bytes) -> Acl | None:
 def from_mode(mode: int) -> Acl:
     """Return the list of a file that has a mode only."""
     return Acl(mode >> 6 & 7, mode >> 3 & 7, mode & 7)
+
+
+def has_list(path: Path) -> bool:
+    """Say whether a file or folder has an access control list, and not a mode only."""
+    try:
+        return ACCESS in os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return False

@@ -1,0 +1,68 @@
+"""Configuration to objects for people and zones, as `wiring` does for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from passerelle.service.log_in import LogIns
+from passerelle.service.passwords import Passwords
+from passerelle.service.people import People
+from passerelle.service.settings import Settings, read_settings
+from passerelle.service.sources import Source
+from passerelle.service.wiring import Parts, assemble
+from passerelle.service.zones import Zones
+
+
+def sources_of(settings: Settings) -> dict[str, Source]:
+    """Return who checks passwords beside passerelle itself, in the order in which new names are looked for.
+
+    Raises:
+        BadConfiguration: a source is configured wrongly, or its library is not installed.
+    """
+    found: dict[str, Source] = {}
+    if settings.ldap.url:
+        from passerelle.service.source_ldap import LdapSource  # libraries of extras: loaded where they are used
+
+        found["ldap"] = LdapSource(settings.ldap)
+    if settings.people.pam_service:
+        from passerelle.service.source_pam import PamSource
+
+        found["pam"] = PamSource(settings.people.pam_service)
+    return found
+
+
+def people_of(parts: Parts) -> People:
+    """Return the verbs on accounts."""
+    settings = parts.settings
+    names = [name for name, there in (("ldap", settings.ldap.url), ("pam", settings.people.pam_service)) if there]
+    return People(parts.database, Passwords(), sources=names, facility=settings.facility)
+
+
+def log_ins_of(parts: Parts) -> LogIns:
+    """Return the log-ins.
+
+    Raises:
+        BadConfiguration: as `sources_of`.
+    """
+    return LogIns(parts.database, parts.settings.people, Passwords(), sources=sources_of(parts.settings))
+
+
+def zones_of(parts: Parts) -> Zones:
+    """Return the verbs on zones."""
+    return Zones(parts.database, parts.settings)
+
+
+@contextmanager
+def opened(config: Path | None) -> Generator[Parts]:
+    """Open the state of the facility that a configuration describes, for a command, and give it back at the end.
+
+    Raises:
+        NotFound, BadConfiguration, Busy, StorageError: as `read_settings` and `assemble`.
+    """
+    parts = assemble(read_settings(config or Path("passerelle.toml")))
+    try:
+        yield parts
+    finally:
+        parts.close()
