@@ -289,6 +289,7 @@ def test_ctffind_is_asked_and_heard(movie, tmp_path, name, defocus, resolution):
     assert (values["defocus_u_angstrom"], values["defocus_v_angstrom"]) == defocus
     assert outcome.metrics["astigmatism_angstrom"] == pytest.approx(defocus[0] - defocus[1])
     assert outcome.metrics["ctf_resolution_angstrom"] == resolution
+    assert values["program"] == {"ctffind4": "CTFFIND 4.1.14", "ctffind5": "CTFFIND 5.0.2"}[name]
     assert {"contamination_percent", "ice_ring_score"} & set(outcome.metrics)  # these are ours
     curves = json.loads((Path(task.folder) / "ctf.json").read_text())["ctf"]
     assert len(curves["spacing_per_angstrom"]) == len(curves["model"]) == 10  # from a little before the fit on

@@ -118,6 +118,9 @@ def test_its_motion_is_the_truth_in_our_convention(movie, truth):
     outcome = done(process_movie(movie))
     field, stands_at = stored(movie)
     assert stands_at == 0
+    assert next(step.values["program"] for step in outcome.steps if step.step == "motion").startswith(
+        "RELION's motion correction 3"
+    )
     assert np.array_equal(field.global_px[FRAMES // 2], [0, 0])
     error = errors_px(field, truth)
     assert np.sqrt(np.mean(error**2)) < 0.15

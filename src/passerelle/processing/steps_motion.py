@@ -69,6 +69,7 @@ def _run_motion_by_program(work: Workspace) -> Result:
     centres = np.stack(np.meshgrid(y * field.height / recipe.patches_y, x * field.width / recipe.patches_x, indexing="ij"), -1)
     result = _recorded(work, field, centres.reshape(-1, 2), found.interpolated, stands_at=found.stands_at)
     result.outputs |= found.pictures
+    result.values["program"] = found.program
     return result
 
 

@@ -57,12 +57,12 @@ def run_ctf(work: Workspace) -> Result:
         threads=threads,
         finest_pixel_angstrom=finest_pixel(options),
     )
+    result = Result(warnings=warnings)
     if recipe.program == "passerelle":
         fit = fit_ctf(spectrum, optics, options, threads=threads)
     else:
-        fit = fit_by_program(work, recipe.program, optics, options)
-    result = Result(warnings=warnings)
-    result.values = {
+        fit, result.values["program"] = fit_by_program(work, recipe.program, optics, options)
+    result.values |= {
         "defocus_u_angstrom": fit.defocus_u_angstrom,
         "defocus_v_angstrom": fit.defocus_v_angstrom,
         "defocus_angstrom": (fit.defocus_u_angstrom + fit.defocus_v_angstrom) / 2,

@@ -64,6 +64,7 @@ class ProgramMotion(NamedTuple):
     stands_at: int
     interpolated: int  # frames without counts: their motion is their neighbours'
     pictures: dict[str, str]  # role -> file
+    program: str  # its name and version, for people
 
 
 def correct_by_program(work: Workspace, name: str) -> ProgramMotion:
@@ -87,7 +88,7 @@ def correct_by_program(work: Workspace, name: str) -> ProgramMotion:
             raise _with_its_words(error, ended, folder) from error
         kept = {role: _keep(work, role, image) for role, image in pictures.items()}
     field, interpolated = _without(corrected.field, blank)
-    return ProgramMotion(field, corrected.stands_at, interpolated, kept)
+    return ProgramMotion(field, corrected.stands_at, interpolated, kept, f"{KINDS[name].label} {use.version}")
 
 
 def _picture(path: Path, request: MotionRequest) -> NDArray[np.float32]:
@@ -169,8 +170,8 @@ def sums_by_program(work: Workspace) -> Result:
     return result
 
 
-def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptions) -> CtfFit:
-    """Have a program fit the CTF of the unweighted micrograph.
+def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptions) -> tuple[CtfFit, str]:
+    """Have a program fit the CTF of the unweighted micrograph; return the fit, and what made it, for people.
 
     Raises:
         ProgramFailed, Busy, NotFound: as `programs.run_to_end`; it failed, or left no fit.
@@ -211,7 +212,7 @@ def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptio
             raise _with_its_words(error, ended, folder) from error
     u, v, angle = normalize_astigmatism(found.defocus_1_angstrom, found.defocus_2_angstrom, found.angle_deg)
     shown = found.spacing_per_angstrom * options.resolution_low_angstrom * _BEFORE >= 1
-    return CtfFit(
+    fit = CtfFit(
         optics=optics,
         defocus_u_angstrom=u,
         defocus_v_angstrom=v,
@@ -225,3 +226,4 @@ def fit_by_program(work: Workspace, name: str, optics: Optics, options: CtfOptio
         model=found.model[shown],
         agreement=found.agreement[shown],
     )
+    return fit, f"CTFFIND {found.version}"
