@@ -26,7 +26,7 @@ from passerelle.imaging.frames import FrameStatistics, judge_frames, noise_of_me
 from passerelle.imaging.kernels_bin import HUGE
 from passerelle.imaging.reduce import LEAST_GOOD, box_and_taps
 
-CHUNK_BYTES = 256 << 20  # of one float32 picture of each frame that is worked on at once
+CHUNK_BYTES = 512 << 20  # of one float32 picture of each frame that is worked on at once
 _STAGE_BYTES = 64 << 20
 
 
@@ -95,6 +95,15 @@ def to_card(array: NDArray[Any], device: torch.device, threads: int = 1) -> Tens
     return target
 
 
+def to_host(tensor: Tensor) -> NDArray[Any]:
+    """Copy a tensor to this machine's memory, from a card through page-locked memory: several times quicker."""
+    if tensor.device.type == "cpu":
+        return tensor.numpy().copy(order="C")
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor)
+    return host.numpy()
+
+
 def hold(frames: NDArray[Any], device: torch.device, threads: int) -> CardFrames:
     """Take native frames (t, y, x) to a device as the bytes they are."""
     kind = frames.dtype
@@ -131,7 +140,7 @@ def statistics(frames: CardFrames) -> FrameStatistics:
     not_finite = np.zeros((height, width), np.bool_)
     for t in () if frames.whole else np.flatnonzero(~useless):
         not_finite |= _numpy(~_finite(frames.raw_floats(slice(t, t + 1))[0])) if int(broken[t]) else False
-    return FrameStatistics(_numpy(total.div_(used)), variance, frame_sums / (height * width), blank, not_finite)
+    return FrameStatistics(to_host(total.div_(used)), variance, frame_sums / (height * width), blank, not_finite)
 
 
 def chess_board(

@@ -21,12 +21,16 @@ from passerelle.imaging.torch_frames import parts
 
 @dataclass(frozen=True, slots=True)
 class TorchModes:
-    """See Modes. values (p, t, m) complex, whitened; rows, columns (m,): where each mode stands in its picture."""
+    """See Modes. values (p, t, m) complex, whitened; rows, columns (m,): where each mode stands in its picture; ky, kx, radius
+    (m,): those of the grid."""
 
     grid: ModeGrid
     values: Tensor
     rows: Tensor
     columns: Tensor
+    ky: Tensor
+    kx: Tensor
+    radius: Tensor
 
     def match(
         self, shifts_px: NDArray[np.float64], bfactor_angstrom2: float, reliability: NDArray[np.float32] | None
@@ -34,8 +38,8 @@ class TorchModes:
         """See Modes."""
         device = self.values.device
         used = modes_used(self.grid, bfactor_angstrom2)
-        ky, kx, radius = (torch.from_numpy(a[:used]).to(device) for a in (self.grid.ky, self.grid.kx, self.grid.radius))
-        w = torch.exp(-0.25 * bfactor_angstrom2 * radius.square())
+        ky, kx = self.ky[:used], self.kx[:used]
+        w = torch.exp(-0.25 * bfactor_angstrom2 * self.radius[:used].square())
         if reliability is not None:
             w *= torch.from_numpy(reliability[:used]).to(device)
         zero, one = (w, w * ky * ky, w * ky * kx, w * kx * kx), (w * ky, w * kx)
@@ -88,7 +92,7 @@ def patch_modes(
     for part in parts(len(corners), 4 * corners.shape[1] * grid.shape[0] * grid.shape[1]):
         spectra = _transform(_cut(pictures, corners[part], window.shape), usable, grid.shape, window)
         values[part] = spectra[..., rows, columns]
-    return TorchModes(grid, _whitened(grid, values), rows, columns)
+    return _modes(grid, values, rows, columns)
 
 
 def drift_modes(
@@ -105,7 +109,12 @@ def drift_modes(
         values[0, part] = spectra[..., rows, columns]
         low[part, :kept] = spectra[:, :kept, : low.shape[2]]
         low[part, kept:] = spectra[:, grid.shape[0] - (coarse[0] - kept) :, : low.shape[2]]
-    return TorchModes(grid, _whitened(grid, values), rows, columns), low
+    return _modes(grid, values, rows, columns), low
+
+
+def _modes(grid: ModeGrid, values: Tensor, rows: Tensor, columns: Tensor) -> TorchModes:
+    axes = (torch.from_numpy(axis).to(values.device) for axis in (grid.ky, grid.kx, grid.radius))
+    return TorchModes(grid, _whitened(grid, values), rows, columns, *axes)
 
 
 def _places(grid: ModeGrid, device: torch.device) -> tuple[Tensor, Tensor]:

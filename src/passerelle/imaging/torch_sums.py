@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from passerelle.imaging import fft
 from passerelle.imaging.combine import CURVE_POINTS, LEAST_RESPONSE, Pictures
@@ -19,7 +20,7 @@ from passerelle.imaging.defects import plan_repairs
 from passerelle.imaging.dose import DoseFactors
 from passerelle.imaging.interpolation import STEPS, TAPS, kernel_table
 from passerelle.imaging.kernels import Shifts
-from passerelle.imaging.torch_frames import CardFrames, good_factors
+from passerelle.imaging.torch_frames import CardFrames, good_factors, to_host
 from passerelle.imaging.torch_modes import turns
 from passerelle.imaging.torch_search import back_transform
 
@@ -70,7 +71,7 @@ def _repair(pictures: Tensor, table: Tensor, rows: Tensor, first: int) -> None:
 
 
 def _moved(pictures: Tensor, whole: Tensor, fraction: Tensor, tile: tuple[int, int], taps: Tensor) -> Tensor:
-    """Return the tiles (n, tiles y, tiles x, *tile) of pictures (n, y, x), each read at its shift (2, n, tiles y, tiles x)."""
+    """Return the tiles (1, n · tiles, *tile) of pictures (n, y, x), each read at its shift (2, n, tiles y, tiles x)."""
     device = pictures.device
     tall, wide = tile
     first_y = torch.arange(whole.shape[2], device=device)[:, None] * tall - _BEFORE
@@ -80,14 +81,13 @@ def _moved(pictures: Tensor, whole: Tensor, fraction: Tensor, tile: tuple[int, i
     rows, columns = _mirrored(rows, pictures.shape[1]), _mirrored(columns, pictures.shape[2])
     frame = torch.arange(len(pictures), device=device)[:, None, None, None, None]
     loaded = pictures[frame, rows[..., :, None], columns[..., None, :]]
-    h_y, h_x = (taps[steps][..., None, None, :] for steps in fraction)  # (n, tiles y, tiles x, 1, 1, TAPS)
-    across = loaded[..., :wide] * h_x[..., 0]
-    for j in range(1, TAPS):
-        across.addcmul_(loaded[..., j : j + wide], h_x[..., j])
-    moved = across[..., :tall, :] * h_y[..., 0]
-    for j in range(1, TAPS):
-        moved.addcmul_(across[..., j : j + tall, :], h_y[..., j])
-    return moved
+    # one filter for each tile: a convolution with as many groups as tiles reads and writes them once. Without cudnn, which may
+    # round to 10 bits (TF32).
+    count = rows.shape[0] * rows.shape[1] * rows.shape[2]
+    h_y, h_x = (taps[steps.reshape(-1)] for steps in fraction)
+    with torch.backends.cudnn.flags(enabled=False):
+        across = functional.conv2d(loaded.view(1, count, tall + TAPS - 1, wide + TAPS - 1), h_x[:, None, None, :], groups=count)
+        return functional.conv2d(across, h_y[:, None, :, None], groups=count)
 
 
 def _mirrored(places: Tensor, length: int) -> Tensor:
@@ -118,9 +118,9 @@ def combine(
         weighted = back_transform(spectrum.mul_(restore), kept)[:height, :width]
     pictures = [back_transform(part.mul_(restore), kept)[:height, :width] for part in parts]
     if not half_sums:
-        return _to_host(pictures[0]), None if weighted is None else _to_host(weighted), None, None
+        return to_host(pictures[0]), None if weighted is None else to_host(weighted), None, None
     even, odd = pictures
-    return _to_host(even + odd), None if weighted is None else _to_host(weighted), _to_host(even), _to_host(odd)
+    return to_host(even + odd), None if weighted is None else to_host(weighted), to_host(even), to_host(odd)
 
 
 def _spectrum(picture: Tensor, kept: fft.Shape) -> Tensor:
@@ -167,11 +167,3 @@ def _response(frequency: NDArray[Any], device: torch.device) -> Tensor:
     places = torch.arange(TAPS, device=device) - _BEFORE - torch.arange(STEPS + 1, device=device)[:, None] / STEPS
     taps = torch.from_numpy(kernel_table()).to(device)
     return (turns(frequency.astype(np.float32), places.double()) * taps[..., None]).sum(dim=1)
-
-
-def _to_host(picture: Tensor) -> NDArray[np.float32]:
-    if picture.device.type == "cpu":
-        return np.array(picture.numpy(), np.float32, order="C")
-    host = torch.empty(picture.shape, pin_memory=True)
-    host.copy_(picture)
-    return host.numpy()
