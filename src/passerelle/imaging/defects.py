@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from passerelle.imaging.kernels_local import neighbourhood_mean
+from passerelle.imaging.kernels_local import mean_of_live, neighbourhood_mean, stabilise, standing_out, subtract_from
 
 _STAND_INS = 4
 _HOT_SIGMA = 8.0
@@ -34,38 +34,24 @@ def find_hot_pixels(
     variance-stabilising square root (Anscombe 1948) is compared with the mean of 7 × 7 pixels. A drifting specimen has no
     detail of one pixel, so what stands out is the camera. Pixels known as defects are not reported again.
     """
-    picture = np.array(mean_frame, np.float32)
-    if gain is not None:
-        picture *= gain
-    known = np.zeros(picture.shape, np.bool_) if defects is None else defects.copy()
-    if gain is not None:
-        known |= ~(gain > 0)
-    known |= ~np.isfinite(picture)
-    picture[known] = 0
-    live = ~known
-    if not live.any() or noise_variance <= 0:
-        return np.zeros(picture.shape, np.bool_)
-    mean = float(picture[live].mean(dtype=np.float64))
-    if mean <= 0:
-        return np.zeros(picture.shape, np.bool_)
-    scale = noise_variance / mean  # counts of one event in the mean
-    stable = picture * np.float32(1 / scale)
-    np.maximum(stable, 0, out=stable)
-    stable += np.float32(0.375)
-    np.sqrt(stable, out=stable)
-    stable *= 2
-    found = np.zeros(picture.shape, np.bool_)
-    step = max(1, picture.shape[0] // 256)
+    mean_frame = np.ascontiguousarray(mean_frame, np.float32)
+    live = np.ones(mean_frame.shape, np.bool_) if defects is None else ~defects
+    none = np.zeros((0, 0), np.float32)
+    stable = np.empty(mean_frame.shape, np.float32)
+    mean = mean_of_live(mean_frame, none if gain is None else np.ascontiguousarray(gain, np.float32), live, stable)
+    found = np.zeros(stable.shape, np.bool_)
+    if noise_variance <= 0 or mean <= 0:
+        return found
+    known = ~live
+    stabilise(stable, np.float32(mean / noise_variance))  # from counts to events
+    step = max(1, len(stable) // 256)
     for _ in range(2):
-        local = neighbourhood_mean(stable, live, 3)
-        away = np.subtract(stable, local, out=local, where=local > 0)
+        away = neighbourhood_mean(stable, live, 3)
+        subtract_from(stable, away)
         sample = away[::step][live[::step]]
         centre = float(np.median(sample)) if sample.size else 0.0
         spread = max(1.4826 * float(np.median(np.abs(sample - centre))) if sample.size else 1.0, 1.0)
-        away -= np.float32(centre)
-        found = (away > sigma * spread) | (away < -sigma * spread)
-        found &= ~known
-        if np.count_nonzero(found) < _MANY * found.size:
+        if standing_out(away, np.float32(centre), np.float32(sigma * spread), known, found) < _MANY * found.size:
             break
         live = ~(known | found)  # many: again, without the neighbours that are bad themselves
     return found

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import j0, j1
 
 from passerelle.imaging.frames import FrameStatistics
+from passerelle.imaging.kernels_local import chess_board_power
 
 _REACH_PX, _STEP_PX = 96.0, 0.1
 _LEAST_SHARE = 0.03  # of the noise in the sum of all frames; a weaker pattern does no harm
@@ -42,16 +43,11 @@ def chess_board(
 
     Such a sum sees neither rows, nor columns, nor a specimen that is wider than a pixel.
     """
-    picture = mean if gain is None else mean * gain
-    good = np.ones(mean.shape, np.bool_) if defects is None else ~defects
-    if gain is not None:
-        good = good & (gain > 0)
-    board = picture[:-1, :-1] - picture[1:, :-1]
-    board -= picture[:-1, 1:]
-    board += picture[1:, 1:]
-    whole = good[:-1, :-1] & good[1:, :-1] & good[:-1, 1:] & good[1:, 1:]
-    board[~whole] = 0
-    return float(np.vdot(board, board)), int(whole.sum())
+    return chess_board_power(
+        np.ascontiguousarray(mean, np.float32),
+        np.zeros((0, 0), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32),
+        np.zeros((0, 0), np.bool_) if defects is None else np.ascontiguousarray(defects),
+    )
 
 
 @dataclass(frozen=True, slots=True)
