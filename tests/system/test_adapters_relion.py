@@ -15,12 +15,17 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from passerelle.cli.app import app
-from passerelle.formats import read_image, write_eer_movie, write_mrc, write_mrc_stack, write_tiff_movie
+from passerelle.core.states import Verdict
+from passerelle.formats import read_image, read_star, write_eer_movie, write_mrc, write_mrc_stack, write_tiff_movie
 from passerelle.imaging.field import MotionField
 from passerelle.processing.movie import process_movie
 from passerelle.processing.recipe import Recipe
 from passerelle.processing.task import MovieOutcome, MovieTask, ProgramUse
 from passerelle.programs import find_program
+from passerelle.service.export import export_star
+from passerelle.service.movies import choose
+from passerelle.service.process_folder import folder_settings
+from passerelle.service.wiring import assemble
 from passerelle.simulation.drift import random_field
 from passerelle.simulation.electrons import deal
 
@@ -253,8 +258,13 @@ def test_a_whole_run_with_it_ends_green_and_a_second_does_nothing(tmp_path, fram
     assert {movie["name"]: movie["state"] for movie in movies} == {"one": "done", "-two 2": "done"}
     again = CliRunner().invoke(app, command)
     assert json.loads(again.stdout)["movies"] == movies
-    stars = list((tmp_path / "out").rglob("*.star"))
-    assert all("relion" not in str(path) for path in stars)
+    parts = assemble(folder_settings(session, tmp_path / "out"))
+    for movie in movies:
+        choose(parts.database, movie["id"], Verdict.ACCEPT)
+    blocks = read_star(export_star(parts.database, parts.places, parts.status.sessions()[0].id))
+    parts.close()
+    names = blocks["micrographs"].column("rlnMicrographName")
+    assert len(names) == 2 and all(read_image(Path(name)).shape == (HEIGHT, WIDTH) for name in names)
 
 
 def test_eer_is_rendered_by_the_recipe_before_relion_sees_it(tmp_path, movie, frames, truth):
