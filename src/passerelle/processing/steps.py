@@ -10,8 +10,8 @@ from passerelle.processing.steps_raw import gain_depends, run_gain, run_stack, s
 STEPS: tuple[Step, ...] = (
     Step("stack", 2, (), stack_depends, run_stack, reads_raw=True),
     Step("gain", 1, ("stack",), gain_depends, run_gain, reads_raw=True),
-    Step("motion", 2, ("stack", "gain"), motion_depends, run_motion, reads_raw=True),
-    Step("sums", 1, ("stack", "gain", "motion"), sums_depends, run_sums, reads_raw=True),
+    Step("motion", 3, ("stack", "gain"), motion_depends, run_motion, reads_raw=True),
+    Step("sums", 2, ("stack", "gain", "motion"), sums_depends, run_sums, reads_raw=True),
     Step("ctf", 2, ("sums",), ctf_depends, run_ctf),
     Step("pictures", 2, ("sums", "motion"), pictures_depends, run_pictures),
 )
