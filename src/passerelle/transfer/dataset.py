@@ -276,6 +276,7 @@ class Copying:
                 outcomes = [link_again(self._leg, entry, first, replace=replace)]
             except PasserelleError:
                 outcomes = copy_batch(self._leg, (Task(entry, replace),))
+                self._note(entry.path, "It is another name of a file, and was copied as a file of its own.")
             self._record(outcomes)
 
     # -- what came of it

@@ -55,6 +55,9 @@ class Ledger:
                 self._lock()
                 self.run = secrets.token_hex(4)
                 self.earlier = self._runs()
+                for run in self.earlier:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(_temporary(run), dir_fd=self._folder)
             self.manifest, good = _known(root, self._folder)
             with storage_errors(root.named(f"{OWN_FOLDER}/{_JOURNAL}")):
                 self._journal = self._open(_JOURNAL)
@@ -128,7 +131,7 @@ class Ledger:
         return found
 
     def _replace(self, name: str, lines: Iterable[bytes]) -> None:
-        temporary = f".p-{self.run}-{name}"
+        temporary = _temporary(self.run)
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=self._folder
         )
@@ -143,6 +146,10 @@ class Ledger:
                 os.unlink(temporary, dir_fd=self._folder)
             raise
         os.fsync(self._folder)
+
+
+def _temporary(run: str) -> str:
+    return f".p-{run}-{MANIFEST}"
 
 
 def _known(root: Root, folder: int) -> tuple[Manifest, int]:
