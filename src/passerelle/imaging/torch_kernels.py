@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -40,29 +40,29 @@ class TorchKernels:
             return frames
         stack = cast(NDArray[Any], frames)
         require_frames(stack)
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_frames.hold(native(stack), self.device, self.threads)
 
     def statistics(self, frames: Held) -> FrameStatistics:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_frames.statistics(_frames(frames))
 
     def reduce(self, frames: Held, *, gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None, binning: int) -> Held:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_frames.reduce(_frames(frames), gain, defects, binning)
 
     def halve(self, binned: Held) -> Held:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return cast(Held, torch_frames.halve(_tensor(binned)))
 
     def chess_board(
         self, mean: NDArray[np.float32], gain: NDArray[np.float32] | None, defects: NDArray[np.bool_] | None
     ) -> tuple[float, int]:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_frames.chess_board(mean, gain, defects, self.device)
 
     def drift_modes(
@@ -75,7 +75,7 @@ class TorchKernels:
         binning: int,
     ) -> tuple[Modes, CoarseFrames]:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             modes, low = torch_modes.drift_modes(_tensor(binned), usable, grid, window, coarse)
             return modes, coarse_frames(low, coarse, grid.shape, binning)
 
@@ -88,7 +88,7 @@ class TorchKernels:
         window: NDArray[np.float32],
     ) -> Modes:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_modes.patch_modes(_tensor(binned), corners, usable, grid, window)
 
     def accumulate(
@@ -102,7 +102,7 @@ class TorchKernels:
         padded: fft.Shape,
     ) -> Held:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_sums.accumulate(_frames(frames), gain, defects, shifts, factors, padded)
 
     def combine(
@@ -115,7 +115,7 @@ class TorchKernels:
         bin_factor: int,
     ) -> Pictures:
         """See Kernels."""
-        with _card_errors(self.device):
+        with _on(self.device):
             return torch_sums.combine(_tensor(sums), histogram, shape, dose, half_sums, bin_factor)
 
 
@@ -146,9 +146,11 @@ def card_kernels(name: str, threads: int) -> TorchKernels:
 
 
 @contextmanager
-def _card_errors(device: torch.device) -> Generator[None]:
+def _on(device: torch.device) -> Generator[None]:
+    """Make a card the present one, and map its lack of memory to our error."""
     try:
-        yield
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise Busy(

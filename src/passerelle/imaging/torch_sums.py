@@ -86,7 +86,9 @@ def _moved(pictures: Tensor, whole: Tensor, fraction: Tensor, tile: tuple[int, i
     count = rows.shape[0] * rows.shape[1] * rows.shape[2]
     h_y, h_x = (taps[steps.reshape(-1)] for steps in fraction)
     with torch.backends.cudnn.flags(enabled=False):
-        across = functional.conv2d(loaded.view(1, count, tall + TAPS - 1, wide + TAPS - 1), h_x[:, None, None, :], groups=count)
+        across = functional.conv2d(
+            loaded.reshape(1, count, tall + TAPS - 1, wide + TAPS - 1), h_x[:, None, None, :], groups=count
+        )
         return functional.conv2d(across, h_y[:, None, :, None], groups=count)
 
 
