@@ -155,7 +155,7 @@ def _on(device: torch.device) -> Generator[None]:
         torch.cuda.empty_cache()
         raise Busy(
             f"The memory of the card {device} is too small for this movie, or other work holds it: {str(error).split('. ')[0]}.",
-            advice="Let fewer workers share a card; a movie needs about three times its own bytes.",
+            advice="Let fewer workers share a card; each needs about 3 GB and half as much again as its movie has bytes.",
         ) from error
 
 

@@ -48,30 +48,38 @@ def accumulate(
     tiles = (*whole.shape[2:], *shifts.tile)
     sums = torch.zeros((factors.shape[1], int(np.prod(tiles))), device=device)
     for part in frames.parts():
-        pictures = frames.floats(part)
-        if gain is not None:
-            pictures.mul_(multiplier)
-        _repair(pictures, table, defect_rows, part.start)
-        moved = _moved(pictures, whole[:, part], fraction[:, part], shifts.tile, taps)
-        sums.addmm_(weights[part].T, moved.reshape(len(pictures), -1))
+        # in one expression: nothing of one part is held on to while the next is made
+        sums.addmm_(
+            weights[part].T,
+            _moved(
+                _repaired(frames.floats(part), None if gain is None else multiplier, table, defect_rows, part.start),
+                whole[:, part],
+                fraction[:, part],
+                shifts.tile,
+                taps,
+            ),
+        )
     whole_tiles = sums.view(-1, *tiles).transpose(2, 3).reshape(len(sums), tiles[0] * tiles[2], tiles[1] * tiles[3])
     out = torch.zeros((len(sums), *padded), device=device)
     out[:, :height, :width] = whole_tiles[:, :height, :width]
     return out
 
 
-def _repair(pictures: Tensor, table: Tensor, rows: Tensor, first: int) -> None:
-    """Give each defect of frames first, first + 1, … the value of one of its good neighbours, of each in turn."""
-    if not len(table):
-        return
-    frame = torch.arange(len(pictures), device=pictures.device)[:, None]
-    which = torch.arange(len(table), device=pictures.device)
-    choice = 1 + 2 * ((first + frame + which) % ((table.shape[1] - 1) // 2))
-    pictures[frame, rows, table[:, 0]] = pictures[frame, table[which, choice], table[which, choice + 1]]
+def _repaired(pictures: Tensor, gain: Tensor | None, table: Tensor, rows: Tensor, first: int) -> Tensor:
+    """Apply the gain to frames first, first + 1, … in place, and give each defect the value of one of its good neighbours, of
+    each in turn."""
+    if gain is not None:
+        pictures.mul_(gain)
+    if len(table):
+        frame = torch.arange(len(pictures), device=pictures.device)[:, None]
+        which = torch.arange(len(table), device=pictures.device)
+        choice = 1 + 2 * ((first + frame + which) % ((table.shape[1] - 1) // 2))
+        pictures[frame, rows, table[:, 0]] = pictures[frame, table[which, choice], table[which, choice + 1]]
+    return pictures
 
 
 def _moved(pictures: Tensor, whole: Tensor, fraction: Tensor, tile: tuple[int, int], taps: Tensor) -> Tensor:
-    """Return the tiles (1, n · tiles, *tile) of pictures (n, y, x), each read at its shift (2, n, tiles y, tiles x)."""
+    """Return the pixels (n, tiles y · tiles x · tile) of pictures (n, y, x), each tile read at its shift (2, n, tiles y, x)."""
     device = pictures.device
     tall, wide = tile
     first_y = torch.arange(whole.shape[2], device=device)[:, None] * tall - _BEFORE
@@ -89,7 +97,7 @@ def _moved(pictures: Tensor, whole: Tensor, fraction: Tensor, tile: tuple[int, i
         across = functional.conv2d(
             loaded.reshape(1, count, tall + TAPS - 1, wide + TAPS - 1), h_x[:, None, None, :], groups=count
         )
-        return functional.conv2d(across, h_y[:, None, :, None], groups=count)
+        return functional.conv2d(across, h_y[:, None, :, None], groups=count).reshape(len(rows), -1)
 
 
 def _mirrored(places: Tensor, length: int) -> Tensor:
