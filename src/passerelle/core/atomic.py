@@ -7,6 +7,7 @@ file or the new one; what may be left over is a `.p-…` file, which nobody read
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 from collections.abc import Generator
@@ -14,24 +15,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from passerelle.core.errors import storage_errors
+from blake3 import blake3
+
+from passerelle.core.errors import Busy, storage_errors
 
 TEMPORARY_PREFIX = ".p-"  # short and fixed: a prefix before a name of 255 bytes would be too long for the file system
 
 
 @contextmanager
-def atomic_write(path: Path) -> Generator[BinaryIO]:
+def atomic_write(path: Path, *, again: bool = False) -> Generator[BinaryIO]:
     """Open a new file for writing (and reading back) that takes the name `path` only when the block ends without an error.
 
     An existing file of that name is replaced. The content is on the disk when the block is left: file and folder are synced.
+    again: the temporary name follows from `path`, so that what a killed run has left is used by the next and never piles up; for
+    large files.
 
     Raises:
         NotFound: the folder is not there.
+        Busy: another process writes this file now (`again` only).
         OutOfSpace, StorageError: writing failed; nothing of this name has changed.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(5)}")
+    unique = blake3(os.fsencode(path.name)).hexdigest(length=5) if again else secrets.token_hex(5)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{unique}")
     with storage_errors(path):
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        how = 0 if again else os.O_EXCL
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | how, 0o666)
+        if again:
+            _claim(descriptor, temporary, path)
         try:
             with os.fdopen(descriptor, "w+b") as stream:
                 yield stream
@@ -43,6 +53,22 @@ def atomic_write(path: Path) -> Generator[BinaryIO]:
                 temporary.unlink()
             raise
         sync_folder(path.parent)
+
+
+def _claim(descriptor: int, temporary: Path, path: Path) -> None:
+    """Take a temporary file that an earlier run may have left; empty it. Closes the descriptor where it cannot."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # between open and lock its last owner may have renamed it: then it is the finished file
+        if not os.path.samestat(temporary.stat(), os.fstat(descriptor)):
+            raise BlockingIOError
+        os.ftruncate(descriptor, 0)
+    except (BlockingIOError, FileNotFoundError) as error:
+        os.close(descriptor)
+        raise Busy("is written by another process now.", advice="It is tried again later.", path=path) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

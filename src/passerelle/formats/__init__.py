@@ -9,6 +9,7 @@ from passerelle.formats.mrc_write import write_mrc, write_mrc_stack
 from passerelle.formats.opening import MOVIE_SUFFIXES, load_stack, open_movie, read_header, read_image
 from passerelle.formats.raw import RawLayout
 from passerelle.formats.reader import MovieHeader, MovieReader
+from passerelle.formats.recompress import Recompressed, recompress_movie, target_of
 from passerelle.formats.star import StarBlock, read_star, write_star
 from passerelle.formats.star_micrographs import MicrographRow, OpticsGroup, micrographs_star
 from passerelle.formats.tiff_write import write_tiff_movie
@@ -21,6 +22,7 @@ __all__ = [
     "MovieReader",
     "OpticsGroup",
     "RawLayout",
+    "Recompressed",
     "StarBlock",
     "fit_gain",
     "load_stack",
@@ -31,6 +33,8 @@ __all__ = [
     "read_header",
     "read_image",
     "read_star",
+    "recompress_movie",
+    "target_of",
     "write_dm",
     "write_eer_movie",
     "write_mrc",

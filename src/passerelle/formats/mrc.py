@@ -21,6 +21,11 @@ class MrcReader(OpenMovie):
         self._layout = read_mrc_header(source)
         super().__init__(source, _movie_header(source, self._layout))
 
+    @property
+    def data_offset(self) -> int:
+        """Where the first frame begins: after the header and the extended header, bytes."""
+        return self._layout.data_offset
+
     def _decode(self, index: int, target: NDArray[Any]) -> None:
         layout = self._layout
         offset = layout.data_offset + index * layout.frame_bytes

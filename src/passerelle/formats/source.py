@@ -97,6 +97,11 @@ class Source:
             with contextlib.suppress(OSError):  # advice only; some network file systems take none
                 os.posix_fadvise(self._descriptor, offset, count, os.POSIX_FADV_DONTNEED)
 
+    def uncache(self) -> None:
+        """Let the page cache drop the whole file, so that it is read from the disk where the system lets us."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def require(self, offset: int, count: int) -> None:
         """Raise IncompleteFile unless bytes [offset, offset + count) lie inside the file."""
         if offset < 0 or count < 0 or offset + count > self.size:

@@ -10,6 +10,7 @@ import operator
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from passerelle.formats.movie import BLOCK_BYTES, OpenMovie
 from passerelle.formats.nibbles import unpack
 from passerelle.formats.reader import MovieHeader
 from passerelle.formats.source import Source
+from passerelle.formats.tiff_former import former_header
 from passerelle.formats.tiff_pages import Page, TiffFile
 
 _NONE, _LZW, _PACKBITS = 1, 5, 32773
@@ -32,7 +34,7 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 
 # Half-width pages that hold 4-bit pixels of super-resolution cameras, as SerialEM and IMOD write them: nothing in the file says
 # so but its size (IMOD sizeCanBe4BitK2SuperRes, RELION rwTIFF). (width, height) of the page; K3 11520 × 8184, K2 7676 × 7420.
-_NIBBLE_PAGES = {(5760, 8184), (8184, 5760), (4092, 11520), (11520, 4092), (3710, 7676), (7676, 3710), (3838, 7420), (7420, 3838)}
+NIBBLE_PAGES = {(5760, 8184), (8184, 5760), (4092, 11520), (11520, 4092), (3710, 7676), (7676, 3710), (3838, 7420), (7420, 3838)}
 
 
 class TiffReader(OpenMovie):
@@ -68,6 +70,10 @@ class TiffReader(OpenMovie):
             pixel_size_angstrom=self._pixel_size(first),
             values={},
         )
+        said = former_header(tiff, first)
+        if said is not None:
+            pixel_size = said.pixel_size_angstrom or header.pixel_size_angstrom
+            header = replace(header, values=said.values, pixel_size_angstrom=pixel_size)
         super().__init__(source, header)
 
     def _pixel_size(self, page: Page) -> float | None:
@@ -214,7 +220,7 @@ class _PixelLayout:
         self.width = page.width
         if page.bits == 4:
             self.nibble_order = "high"
-        elif page.bits == 8 and (page.width, page.height) in _NIBBLE_PAGES:
+        elif page.bits == 8 and (page.width, page.height) in NIBBLE_PAGES:
             self.nibble_order = "low"
             self.width = page.width * 2
         self.stored = np.dtype(np.uint8) if self.nibble_order else self._stored_dtype()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import imagecodecs
 import numpy as np
@@ -23,9 +23,24 @@ from passerelle.formats.tiff_pages import TiffFile
 
 _SAMPLE_FORMATS = {"uint8": 1, "uint16": 1, "int8": 2, "int16": 2, "float32": 3}
 _STRIP_BYTES = 1 << 18  # larger strips compress no better, and smaller ones take more calls to decode
-_BIG_FROM = 5 << 29  # 2.5 GiB of pixels: LZW may make noise half as large again, and plain TIFF ends at 4 GiB
+BIG_FROM = 5 << 29  # 2.5 GiB of pixels: LZW may make noise half as large again, and plain TIFF ends at 4 GiB
 _ANGSTROM_PER_CENTIMETRE = 1e8
-_LZW, _CENTIMETRE, _BLACK_IS_ZERO = 5, 3, 1
+_CENTIMETRE, _BLACK_IS_ZERO = 3, 1
+
+Method = Literal["lzw", "deflate"]
+COMPRESSIONS: dict[Method, int] = {"lzw": 5, "deflate": 8}
+
+
+def _lzw(rows: NDArray[Any]) -> bytes:
+    return bytes(imagecodecs.lzw_encode(rows.tobytes()))
+
+
+def _deflate(rows: NDArray[Any]) -> bytes:
+    # counts have little but their entropy to save: higher levels gain a tenth and take four times as long
+    return bytes(imagecodecs.deflate_encode(rows.tobytes(), level=1))
+
+
+_ENCODERS: dict[Method, Callable[[NDArray[Any]], bytes]] = {"lzw": _lzw, "deflate": _deflate}
 
 
 def write_tiff_movie(path: Path, frames: NDArray[Any] | Iterable[NDArray[Any]], pixel_size_angstrom: float) -> None:
@@ -48,34 +63,47 @@ def write_tiff_movie(path: Path, frames: NDArray[Any] | Iterable[NDArray[Any]], 
             shape = frame.shape
             if assembly is None:
                 count = len(frames) if isinstance(frames, Sized) else 1
-                assembly = TiffAssembly(stream, big=count * frame.nbytes > _BIG_FROM)
+                assembly = TiffAssembly(stream, big=count * frame.nbytes > BIG_FROM)
             digests.append(_digest(frame))
-            _add_frame(assembly, frame, pixel_size_angstrom)
+            add_frame(assembly, frame, pixel_size_angstrom)
         if shape is None:
             raise BadInput("a movie of no frames was to be written.", path=path)
         _verify(path, stream, digests)
 
 
-def _add_frame(assembly: TiffAssembly, frame: NDArray[Any], pixel_size_angstrom: float) -> None:
+def add_frame(
+    assembly: TiffAssembly,
+    frame: NDArray[Any],
+    pixel_size_angstrom: float | None,
+    *,
+    method: Method = "lzw",
+    more: Sequence[Tag] = (),
+) -> None:
+    """Append a frame (y, x) in MRC orientation as a page; `more`: tags that only this page has."""
     height, width = frame.shape
     turned = np.ascontiguousarray(frame[::-1], frame.dtype.newbyteorder("<"))  # row 0 of a TIFF file is the top
     rows = max(1, _STRIP_BYTES // (width * frame.dtype.itemsize))
-    strips = [bytes(imagecodecs.lzw_encode(turned[start : start + rows].tobytes())) for start in range(0, height, rows)]
-    per_centimetre = round(_ANGSTROM_PER_CENTIMETRE / pixel_size_angstrom * 16)
+    encode = _ENCODERS[method]
+    strips = [encode(turned[start : start + rows]) for start in range(0, height, rows)]
     entries: list[Tag] = [
         (tags.WIDTH, kinds.LONG, [width]),
         (tags.HEIGHT, kinds.LONG, [height]),
         (tags.BITS, kinds.SHORT, [frame.dtype.itemsize * 8]),
-        (tags.COMPRESSION, kinds.SHORT, [_LZW]),
+        (tags.COMPRESSION, kinds.SHORT, [COMPRESSIONS[method]]),
         (tags.PHOTOMETRIC, kinds.SHORT, [_BLACK_IS_ZERO]),
         (tags.SAMPLES, kinds.SHORT, [1]),
         (tags.ROWS_PER_STRIP, kinds.LONG, [rows]),
-        (tags.X_RESOLUTION, kinds.RATIONAL, [per_centimetre, 16]),
-        (tags.Y_RESOLUTION, kinds.RATIONAL, [per_centimetre, 16]),
-        (tags.RESOLUTION_UNIT, kinds.SHORT, [_CENTIMETRE]),
         (tags.SOFTWARE, kinds.ASCII, b"passerelle\0"),
         (tags.SAMPLE_FORMAT, kinds.SHORT, [_SAMPLE_FORMATS[frame.dtype.name]]),
+        *more,
     ]
+    if pixel_size_angstrom is not None:
+        per_centimetre = [round(_ANGSTROM_PER_CENTIMETRE / pixel_size_angstrom * 16), 16]
+        entries += [
+            (tags.X_RESOLUTION, kinds.RATIONAL, per_centimetre),
+            (tags.Y_RESOLUTION, kinds.RATIONAL, per_centimetre),
+            (tags.RESOLUTION_UNIT, kinds.SHORT, [_CENTIMETRE]),
+        ]
     assembly.add_page(strips, entries)
 
 
