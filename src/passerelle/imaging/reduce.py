@@ -29,7 +29,8 @@ def choose_binning(size: tuple[int, int], pixel_size_angstrom: float, bfactor_an
     wanted = int(resolution / (2 * max(pixel_size_angstrom, 1e-3)))
     pixels = size[0] * size[1]
     affordable = round(float(np.sqrt(pixels / 1.15e6)))
-    return max(1, min(wanted, affordable, 4 if pixels < 3e7 else 8))
+    binning = max(1, min(wanted, affordable, 4 if pixels < 3e7 else 8))
+    return binning if binning < 5 else binning - binning % 2  # boxes come first where it is even: a quarter of the time
 
 
 def reduce_frames(
