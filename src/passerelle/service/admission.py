@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from passerelle.acquisition import Role
 from passerelle.core.states import FileState, MovieState
 from passerelle.service import flow
+from passerelle.service.flow import main_files
 from passerelle.service.former_references import watched_inputs
 from passerelle.service.instruments import Instrument
 from passerelle.service.references import Candidates, candidates, references
 from passerelle.store import File, Movie, Session, files, movies, paths, sessions
 
-_MAIN = frozenset({Role.MOVIE, Role.FRAME})
 _NOT_WHOLE = frozenset({FileState.GROWING, FileState.UNFINISHED, FileState.BAD})
 
 
@@ -76,12 +76,6 @@ def admit(
     return admitted
 
 
-def main_files(companions: Sequence[File]) -> list[File]:
-    """Return the files that hold a movie's frames, in the order of the frames."""
-    main = [file for file in companions if file.role in _MAIN]
-    return sorted(main, key=lambda file: (file.frame or 0, file.path))
-
-
 def inputs_of(movie: Movie, companions: Sequence[File], instrument: Instrument, lying: Candidates) -> dict[str, Any]:
     """Return what, beside recipe and metadata, a movie is made from: its references and the number of its single-frame files."""
     chosen = references(movie, lying, instrument).as_inputs()
@@ -95,7 +89,7 @@ def _back(
     """Say whether a movie must leave its state, since what it was made from, or is to be made from, is no longer so."""
     main = main_files(companions)
     present = [file for file in main if file.state is not FileState.GONE]
-    generation = sum(file.generation for file in main)
+    generation = flow.generation(companions)
     values = {"generation": generation, "attempts": 0, "interruptions": 0, "not_before": None, "error": None, "advice": None}
 
     def found(why: str) -> movies.Step:
@@ -170,7 +164,7 @@ def _readiness(
 def _queued(companions: Sequence[File], ready: flow.Ready, at: float) -> dict[str, Any]:
     return {
         "path": ready.files[0].path,
-        "generation": sum(file.generation for file in main_files(companions)),
+        "generation": flow.generation(companions),
         "closed_at": ready.closed_at,
         "whole_at": ready.whole_at,
         "queued_at": at,

@@ -13,6 +13,7 @@ from passerelle.gateway import Watch
 from passerelle.pipeline import Executor, Pass, Runner
 from passerelle.service.alerts import Guard
 from passerelle.service.arrivals import Arrivals
+from passerelle.service.recompressor import Recompressor
 from passerelle.store import Database, movies
 
 _LONGEST_WAIT_SECONDS = 5.0
@@ -32,6 +33,7 @@ class Dispatcher:
         watch: Watch | None,
         guard: Guard | None,
         rehearsal: Rehearsal | None = None,
+        recompressor: Recompressor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
@@ -41,6 +43,7 @@ class Dispatcher:
         self.watch = watch
         self.guard = guard
         self.rehearsal = rehearsal
+        self.recompressor = recompressor
         self._error: PasserelleError | None = None
         self._refusal = ""
         self._clock = clock
@@ -82,6 +85,8 @@ class Dispatcher:
             self.watch.start()
         if self.rehearsal is not None:
             self.rehearsal.start()
+        if self.recompressor is not None:
+            self.recompressor.start()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
@@ -94,6 +99,8 @@ class Dispatcher:
             self._thread.join(timeout_seconds)
         if self.rehearsal is not None:
             self.rehearsal.stop()
+        if self.recompressor is not None:
+            self.recompressor.stop(timeout_seconds)
         self.executor.close()
 
     def wake(self) -> None:

@@ -68,6 +68,27 @@ class Vanished:
 Readiness = Ready | NotYet | Vanished
 
 
+def main_files(companions: Sequence[File]) -> list[File]:
+    """Return the files that hold a movie's frames, in the order of the frames.
+
+    A movie may lie there twice, raw and recompressed (`a.mrc`, `a.tif`): the larger one counts as long as it is there. One that
+    is only just appearing stands for nothing yet, also where the other was removed before the watch knew it whole.
+    """
+    main = [file for file in companions if file.role in _MAIN]
+    twins = [file for file in main if file.role == Role.MOVIE]
+    if len(twins) > 1:
+        whole = [file for file in twins if file.state is FileState.WHOLE]
+        gone = [file for file in twins if file.state is FileState.GONE]
+        chosen = max(whole or gone or twins, key=lambda file: (file.size, file.path))
+        main = [file for file in main if file is chosen or file.role != Role.MOVIE]
+    return sorted(main, key=lambda file: (file.frame or 0, file.path))
+
+
+def generation(companions: Sequence[File]) -> int:
+    """Return what changes whenever a file that holds a movie's frames has other content."""
+    return sum(file.generation for file in companions if file.role in _MAIN)
+
+
 def readiness(
     files: Sequence[File],
     *,
@@ -85,7 +106,7 @@ def readiness(
     single-frame files; certain: its own sidecar says so. gain: the state of its gain file, None where there is none.
     gain_named: the gain that the sidecar names and that is not there.
     """
-    main = [file for file in files if file.role in _MAIN and file.state is not FileState.GONE]
+    main = [file for file in main_files(files) if file.state is not FileState.GONE]
     if not main:
         return Vanished()
     whole = [file for file in main if file.state is FileState.WHOLE]

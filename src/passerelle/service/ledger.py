@@ -17,7 +17,8 @@ from passerelle.pipeline import Failed, Instruction, Phase, Result, Retry, SetAs
 from passerelle.processing import MovieOutcome, MovieTask, Recipe
 from passerelle.processing.quality import judge
 from passerelle.service import flow, tasks
-from passerelle.service.admission import inputs_of, main_files
+from passerelle.service.admission import inputs_of
+from passerelle.service.flow import main_files
 from passerelle.service.former_references import seen_now
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places

@@ -84,6 +84,13 @@ class InstrumentSettings(Section):
         default=None, description="Poll the folder instead of listening to the kernel; without it: chosen by the kind of mount.",
         examples=[True],
     )  # fmt: skip
+    recompress: Literal["off", "lzw", "deflate"] = Field(
+        default="off",
+        description="Write raw MRC movies that have their result as compressed TIFF beside them, proven frame by frame.",
+    )
+    recompress_remove_original: bool = Field(
+        default=False, description="Remove a raw MRC movie when its compressed copy was proven and nobody has it open."
+    )
 
     def metadata(self) -> Metadata:
         """Return what the configuration says of an exposure."""

@@ -23,6 +23,7 @@ from passerelle.service.ledger import MovieLedger
 from passerelle.service.places import Places
 from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
+from passerelle.service.recompressor import Recompressor
 from passerelle.service.settings import Settings, WorkSettings
 from passerelle.service.status import StatusReader
 from passerelle.store import Database, connect
@@ -104,7 +105,10 @@ def dispatcher(
     if guarded:
         folders = {name: each.folder for name, each in parts.instruments.items()}
         guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup, parts.instruments)
-    return Dispatcher(parts.database, arrivals, runner, executor, watch=watch, guard=guard, rehearsal=rehearsal)
+    recompressor = Recompressor(parts.database, parts.instruments) if watching else None
+    return Dispatcher(
+        parts.database, arrivals, runner, executor, watch=watch, guard=guard, rehearsal=rehearsal, recompressor=recompressor
+    )
 
 
 def executor_of(work: WorkSettings, workers: int, places: Places) -> Executor:

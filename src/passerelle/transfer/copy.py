@@ -70,7 +70,7 @@ def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
         for group in [waiting] if tries_left == _TRIES - 1 else [[each] for each in waiting]:
             for (task, notes), done in zip(group, _copy_once(leg, [task for task, _ in group]), strict=True):
                 if isinstance(done, _TryAgain) and tries_left:
-                    again.append((task, (*notes, done.note)))
+                    again.append((task, (*notes, f"Then again: {done.note}" if notes else done.note)))
                 elif isinstance(done, PasserelleError):
                     outcomes.append(Outcome(task.entry.path, None, problem_of(task.entry.path, done), notes))
                 else:

@@ -283,7 +283,13 @@ class Copying:
 
     def _record(self, outcomes: list[Outcome]) -> None:
         """Write down what was verified, and remember what was not. Called from one lane at a time."""
-        self._ledger.record(outcome.row for outcome in outcomes if outcome.row is not None)
+        try:
+            self._ledger.record(outcome.row for outcome in outcomes if outcome.row is not None)
+        except PasserelleError as error:  # without a record nothing is verified, and what follows would not be either
+            self._trouble(OWN_FOLDER, error)
+            self._stopped = True
+            self._control.cancel()
+            return
         new = [each for each in outcomes if each.row is not None and each.path not in self._done]
         self._done.update(each.path for each in new)
         for outcome in outcomes:

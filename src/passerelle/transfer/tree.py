@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -91,9 +92,15 @@ def entry_of(path: str, status: os.stat_result, link_to: str = "") -> Entry:
 def look(folder: int, path: str) -> Entry:
     """Look at one name of an open folder; its last component is the name. Raises OSError."""
     name = path.rpartition("/")[2]
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    link_to = os.readlink(name, dir_fd=folder) if stat.S_ISLNK(status.st_mode) else ""
-    return entry_of(path, status, link_to)
+    while True:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            return entry_of(path, status)
+        try:
+            return entry_of(path, status, os.readlink(name, dir_fd=folder))
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # else it is a link no more: something else has taken its place
+                raise
 
 
 def list_folder(root: Root, path: str) -> Listing:
