@@ -143,6 +143,7 @@ def _show(processed: service.Processed, *, json: bool) -> None:
         )
         return
     show.out.print(show.movies_table(processed.movies))
+    show.reasons(processed.movies)
     show.errors(processed.movies)
     show.problems(processed)
     if processed.interrupted:

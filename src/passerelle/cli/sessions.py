@@ -39,6 +39,7 @@ def movies(session: SessionName = None, config: Config = None, state: State = No
         show.as_json(rows)
         return
     show.out.print(show.movies_table(rows))
+    show.reasons(rows)
     show.errors(rows)
 
 

@@ -102,6 +102,17 @@ def errors(rows: Iterable[MovieRow], *, most: int = 20) -> None:
         out.print(f"… and {len(told) - most} more; --json lists all.")
 
 
+def reasons(rows: Iterable[MovieRow], *, most: int = 20) -> None:
+    """Print why micrographs were marked or rejected, where that is not a person's choice."""
+    told = [row for row in rows if row.reasons and row.chosen is None and row.state is MovieState.DONE]
+    for row in told[:most]:
+        name = _shortened(printable(row.name), max(out.width - _NUMBERS_WIDTH, 12))
+        words = "; ".join(reason.rstrip(".") for reason in row.reasons)
+        out.print(f"[{_STYLE[row.verdict or 'warn']}]{escape(name)}:[/] {escape(words)}", soft_wrap=True)
+    if len(told) > most:
+        out.print(f"… and {len(told) - most} more; --json lists all.")
+
+
 def movies_table(rows: Iterable[MovieRow]) -> Table:
     """Return the summary table of movies: verdict and the numbers that are read first."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)

@@ -18,7 +18,7 @@ def simulate(
     folder: Annotated[Path, typer.Argument(help="Gateway folder; each instrument writes into a folder of its own inside.")],
     plan: Annotated[
         Path | None,
-        typer.Option(help="TOML file with a table [[instruments]] a microscope; the other options are for the demo's plan."),
+        typer.Option(help="TOML file with a table `instruments` a microscope; the other options are for the demo's plan."),
     ] = None,
     movies: Annotated[int | None, typer.Option(min=1, help="Movies of each instrument; without it: until Ctrl-C.")] = None,
     movies_per_hour: Annotated[

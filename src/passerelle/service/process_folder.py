@@ -259,7 +259,7 @@ def exit_error(processed: Processed) -> PasserelleError | None:
             "Movies are .mrc, .mrcs, .tif, .tiff, .eer, .dm3, .dm4 and single .raw frames; --program says whose names they bear."
         )
         return NotFound("No movie was found.", advice=advice, path=processed.folder)
-    words = f"No movie was found: it holds {' and '.join(found)}, which are not followed and not read."
+    words = f"No movie was found: it holds {' and '.join(found)}. Links are not followed, and only files are read."
     return NotFound(words, advice="Give the folder in which the movies themselves lie.", path=processed.folder)
 
 

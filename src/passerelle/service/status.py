@@ -289,6 +289,7 @@ def movie_row(row: movies.Row) -> MovieRow:
         foil_hole=row.foil_hole,
         error=row.error,
         advice=row.advice,
+        reasons=row.reasons,
     )
 
 

@@ -96,6 +96,7 @@ class MovieRow(_View):
     foil_hole: str | None = None
     error: str | None = None  # why it has no result, or waits; and what to do
     advice: str | None = None
+    reasons: tuple[str, ...] = ()  # of the verdict, the gravest first
 
 
 class EventView(_View):
