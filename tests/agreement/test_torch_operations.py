@@ -1,4 +1,4 @@
-"""Each operation of torch against that of numba, to the rounding of float32: here shows what the whole algorithm would forgive."""
+"""Each operation of torch against that of numba, to the rounding of float32: what the whole algorithm forgives shows here."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_low_frequencies_and_their_peaks_are_alike(there):
     moved = [(0, 0), (3, -2), (7, 5), (-4, 9), (1, 1)]
     stack = np.stack([np.roll(specimen, shift, (0, 1)) for shift in moved]) + 0.3 * pictures(5, (96, 120))
     usable = np.array([True, True, True, False, True])
-    grid, window, small = mode_grid((96, 120), 2, 1.5, 150.0), edge_window((96, 120), 0.06), (48, 60)
+    grid, window, small = mode_grid((96, 120), 2, 1.5, 150.0), edge_window((96, 120), 0.06), (48, 40)
     held = torch.from_numpy(stack).to(there.device)
     (mine, one), (theirs, other) = (
         kernels.drift_modes(frames, usable, grid, window, small, 2) for kernels, frames in ((HERE, stack), (there, held))
