@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,12 +37,25 @@ class PersonView(BaseModel):
 
 
 class People:
-    """The accounts of a facility. sources: who checks passwords beside passerelle itself, by name."""
+    """The accounts of a facility.
 
-    def __init__(self, database: Database, passwords: Passwords, *, sources: Sequence[str] = (), facility: str = "") -> None:
+    sources: who checks passwords beside passerelle itself, by name.
+    barred: called when an account was disabled or enabled, so that shares follow.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        *,
+        sources: Sequence[str] = (),
+        facility: str = "",
+        barred: Callable[[Actor], object] = lambda actor: None,
+    ) -> None:
         self._database, self._passwords = database, passwords
         self._sources = (LOCAL, *sources)
         self._facility = facility
+        self._barred = barred
 
     def list(self, actor: Actor) -> list[PersonView]:
         """Return all accounts by name.
@@ -159,6 +172,7 @@ class People:
                 ended = people.end_logins(connection, "account disabled", at=now, person_id=person.id)
                 revoked = tokens.revoke(connection, at=now, person_id=person.id)
                 deed.done(connection, logins=ended, tokens=revoked)
+        self._barred(actor)
         return view(person)
 
     def enable(self, actor: Actor, name: str, *, at: float | None = None) -> PersonView:
@@ -172,6 +186,7 @@ class People:
             with self._database.write() as connection:
                 person = people.change_state(connection, name, PersonState.ENABLED)
                 deed.done(connection)
+        self._barred(actor)
         return view(person)
 
     def set_password(self, actor: Actor, name: str, new: str, *, old: str | None = None, at: float | None = None) -> None:

@@ -10,6 +10,7 @@ from passerelle.service.log_in import LogIns
 from passerelle.service.passwords import Passwords
 from passerelle.service.people import People
 from passerelle.service.settings import Settings, read_settings
+from passerelle.service.shares import Shares
 from passerelle.service.sources import Source
 from passerelle.service.wiring import Parts, assemble
 from passerelle.service.zones import Zones
@@ -37,7 +38,8 @@ def people_of(parts: Parts) -> People:
     """Return the verbs on accounts."""
     settings = parts.settings
     names = [name for name, there in (("ldap", settings.ldap.url), ("pam", settings.people.pam_service)) if there]
-    return People(parts.database, Passwords(), sources=names, facility=settings.facility)
+    follow = shares_of(parts).follow
+    return People(parts.database, Passwords(), sources=names, facility=settings.facility, barred=follow)
 
 
 def log_ins_of(parts: Parts) -> LogIns:
@@ -51,7 +53,12 @@ def log_ins_of(parts: Parts) -> LogIns:
 
 def zones_of(parts: Parts) -> Zones:
     """Return the verbs on zones."""
-    return Zones(parts.database, parts.settings)
+    return Zones(parts.database, parts.settings, rights_changed=shares_of(parts).follow)
+
+
+def shares_of(parts: Parts) -> Shares:
+    """Return the verbs on shares."""
+    return Shares(parts.database, parts.settings)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from passerelle.zones.names import check_account, check_root, check_zone_name, w
 from passerelle.zones.places import dataset_place, linux_path, plain_name, windows_path
 from passerelle.zones.posix import Accounts, Wanted, wanted
 from passerelle.zones.rights import Entitled, Relation, Ruling, Visitor, ZoneAct, entitled, may, relations, require
+from passerelle.zones.seal import seal
 from passerelle.zones.settle_rights import Settled, settle_rights
 from passerelle.zones.zone import FEATURES, Content, Features, Who, Zone, ZoneKind
 
@@ -46,6 +47,7 @@ __all__ = [
     "relative_path",
     "require",
     "room",
+    "seal",
     "settle_rights",
     "wanted",
     "windows_path",

@@ -33,8 +33,9 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a folder of a zone must be like. uid None: as it is. group: of all that is made in it (setgid).
+    """What a folder of a zone must be like. uid None: as it is. gid: of all that is made in it (setgid).
 
+    hands: accounts of instrument PCs: files of theirs stay theirs until they are sealed, in folders with the sticky bit.
     unknown: people and groups of the zone that this machine has no account for; they reach nothing through POSIX.
     """
 
@@ -42,6 +43,7 @@ class Wanted:
     gid: int
     folder: Acl
     unknown: tuple[str, ...]
+    hands: frozenset[int] = frozenset()
 
     @property
     def file(self) -> Acl:
@@ -50,8 +52,8 @@ class Wanted:
 
     @property
     def folder_mode(self) -> int:
-        """The mode of a folder, setgid with it."""
-        return 0o2000 | self.folder.mode
+        """The mode of a folder, setgid with it, and the sticky bit where instrument PCs write."""
+        return (0o3000 if self.hands else 0o2000) | self.folder.mode
 
 
 def wanted(zone: Zone, accounts: Accounts, *, hands: Iterable[str] = ()) -> Wanted:
@@ -62,13 +64,14 @@ def wanted(zone: Zone, accounts: Accounts, *, hands: Iterable[str] = ()) -> Want
     whatever the zone says, through their own shares.
     """
     people = entitled(zone)
+    hands = frozenset(hands)
     unknown: list[str] = []
     users: dict[int, int] = {}
     groups: dict[int, int] = {}
     for names, lookup, found, writers in (
         (people.readers.people, accounts.user_of, users, people.writers.people),
         (people.readers.groups, accounts.group_of, groups, people.writers.groups),
-        (frozenset(hands), accounts.user_of, users, frozenset(hands)),
+        (hands, accounts.user_of, users, hands),
     ):
         for name in sorted(names):
             number = lookup(name)
@@ -76,7 +79,7 @@ def wanted(zone: Zone, accounts: Accounts, *, hands: Iterable[str] = ()) -> Want
                 unknown.append(name)
             else:
                 found[number] = found.get(number, 0) | (_ALL if name in writers else ENTER)
-    for name in people.readers.people - people.writers.people - frozenset(hands):
+    for name in people.readers.people - people.writers.people - hands:
         # an entry for a person hides what the person's groups may do (acl(5)): a reader who is in a group of writers has none
         if people.writers.has(name, accounts.groups_of(name)):
             users.pop(accounts.user_of(name) or -1, None)
@@ -88,6 +91,6 @@ def wanted(zone: Zone, accounts: Accounts, *, hands: Iterable[str] = ()) -> Want
     if accounts.service_uid not in (given, 0):
         users[accounts.service_uid] = _ALL
     group_bits = groups.pop(accounts.service_gid, 0)
-    return Wanted(
-        given if accounts.may_give else None, accounts.service_gid, Acl(_ALL, group_bits, 0, users, groups), tuple(unknown)
-    )
+    numbers = frozenset(filter(None, map(accounts.user_of, hands)))
+    uid = given if accounts.may_give else None
+    return Wanted(uid, accounts.service_gid, Acl(_ALL, group_bits, 0, users, groups), tuple(unknown), numbers)

@@ -130,7 +130,7 @@ class _Walk:
         changed = self._give(descriptor, status)
         changed |= _set(descriptor, ACCESS, self._folder, self._dry)
         changed |= _set(descriptor, DEFAULT, self._folder, self._dry)
-        if stat.S_IMODE(status.st_mode) & 0o7000 != 0o2000 or changed:
+        if stat.S_IMODE(status.st_mode) & 0o7000 != want.folder_mode & 0o7000 or changed:
             # last: the kernel takes setgid away when the owner changes
             changed = True
             if not self._dry:
@@ -146,7 +146,8 @@ class _Walk:
 
     def _give(self, descriptor: int, status: os.stat_result) -> bool:
         want = self._wanted
-        uid = status.st_uid if want.uid is None else want.uid
+        kept = want.uid is None or (stat.S_ISREG(status.st_mode) and status.st_uid in want.hands)
+        uid = status.st_uid if kept or want.uid is None else want.uid
         if (status.st_uid, status.st_gid) == (uid, want.gid):
             return False
         if not self._dry:

@@ -1,0 +1,127 @@
+"""A facility with a real smbd: accounts, instrument PCs, zones; for the tests of shares."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from passerelle.service.access import this_account
+from passerelle.service.settings import Settings
+from passerelle.service.shares import MODERN, Shares
+from passerelle.service.zones import Zones
+from passerelle.store import connect
+
+PASSWORD = "pw-of-the-test"
+PCS = {"krios-pc": "pt-krios", "glacios-pc": "pt-glacios"}
+PEOPLE = ("pt-alice", "pt-bob", "pt-carol")
+GROUP = "pt-cryo"
+ROOT = this_account()
+
+
+def missing() -> str:
+    """Say why no smbd can be run here, or nothing."""
+    for program in ("smbd", "smbclient", "smbpasswd", "testparm", "smbcontrol", "useradd"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    return "" if os.getuid() == 0 else "a smbd of several accounts is run by root"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(address: str, port: int) -> None:
+    """Wait until a server listens."""
+    for _ in range(400):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 0.2):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens at {address}:{port}")
+
+
+class SambaFacility:
+    """Two instruments with a PC each, three people, and smbd on a free port of 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: a new one, whose parent is this test's own: people must be able to reach what is below."""
+        self.folder = folder
+        folder.mkdir(mode=0o711)
+        folder.parent.chmod(0o711)
+        subprocess.run(["groupadd", "-f", GROUP], check=True)
+        self.made: list[str] = []
+        for name in (*PCS.values(), *PEOPLE):
+            if name not in {each.pw_name for each in pwd.getpwall()}:
+                subprocess.run(["useradd", "-M", "-s", "/usr/sbin/nologin", name], check=True, capture_output=True)
+                self.made.append(name)
+        subprocess.run(["gpasswd", "-a", "pt-carol", GROUP], check=True, capture_output=True)
+        self.port = free_port()
+        self.settings = Settings.model_validate(
+            {
+                "state": {"folder": folder / "state"},
+                "zones": {"folder": folder / "zones", "server": "127.0.0.1"},
+                "instruments": {name: {"folder": folder / "gateway" / name} for name in ("krios", "glacios")},
+                "pcs": {
+                    name: {"instrument": name.removesuffix("-pc"), "account": account, "address": "127.0.0.1"}
+                    for name, account in PCS.items()
+                },
+                "shares": {
+                    "folder": folder / "shares",
+                    "private": folder / "samba",
+                    "gateway_address": "127.0.0.1/8",
+                    "zone_address": "127.0.0.1/8",
+                    "gateway_interface": "lo",
+                    "port": self.port,
+                },
+            }
+        )
+        (folder / "gateway").mkdir()
+        self.database = connect(self.settings.database_url)
+        self.shares = Shares(self.database, self.settings)
+        self.zones = Zones(self.database, self.settings, rights_changed=self.shares.follow)
+        self.config = folder / "shares" / MODERN
+        self.smbd: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Apply the shares, give everybody a password, start smbd and wait until it answers."""
+        self.shares.apply(ROOT)
+        for name in (*PCS.values(), *PEOPLE):
+            words = f"{PASSWORD}\n{PASSWORD}\n".encode()
+            subprocess.run(["smbpasswd", "-c", self.config, "-s", "-a", name], input=words, check=True, capture_output=True)
+        log = (self.folder / "smbd.log").open("wb")
+        self.smbd = subprocess.Popen(
+            ["smbd", "--foreground", "--no-process-group", "--debug-stdout", "-s", self.config],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        wait_for("127.0.0.1", self.port)
+
+    def stop(self) -> None:
+        if self.smbd is not None:
+            self.smbd.terminate()
+            self.smbd.wait(20)
+        self.database.close()
+        for name in self.made:
+            subprocess.run(["userdel", name], check=False, capture_output=True)
+
+    def client(self, share: str, account: str, commands: str, *, password: str = PASSWORD) -> str:
+        """Run commands of smbclient and return all that it says."""
+        ended = subprocess.run(
+            ["smbclient", f"//127.0.0.1/{share}", "-p", str(self.port), "-U", f"{account}%{password}", "-c", commands],
+            check=False,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return ended.stdout + ended.stderr
