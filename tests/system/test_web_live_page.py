@@ -193,6 +193,31 @@ def test_a_limit_is_set_as_a_number_and_taken_away_by_a_key(page: playwright.Pag
     page.wait_for_selector("#limits-bar", state="hidden")
 
 
+def test_limits_are_set_by_standard_deviations(page: playwright.Page) -> None:
+    _open(page, "/sessions/1")
+    card = page.locator("[data-metric=defocus_angstrom]")
+    card.locator("button[aria-expanded]").click()
+    card.get_by_role("button", name="2 standard deviations").click()
+    _wait(page, lambda: card.locator("[data-key=warn_max]").last.input_value() != "")
+    low, high = (float(card.locator(f"input[data-key={key}]").input_value()) for key in ("warn_min", "warn_max"))
+    middle = float(card.locator(".median").inner_text().removeprefix("median"))
+    assert low < middle < high
+    assert abs((low + high) / 2 - middle) < 0.02 * (high - low) + 0.02
+    card.get_by_role("button", name="4 standard deviations").click()
+    _wait(page, lambda: float(card.locator("input[data-key=warn_max]").input_value()) > high)
+    assert page.locator("#limits-bar").is_visible()
+
+
+def test_astigmatism_is_shown_by_direction_around_the_middle(page: playwright.Page) -> None:
+    _open(page, "/sessions/1")
+    page.click("#scatter-stigmator")
+    assert page.locator("#scatter-x").input_value() == "stigmator_x"
+    assert page.locator("#scatter-y").input_value() == "stigmator_y"
+    assert page.locator("#scatter canvas").count() == 1
+    page.select_option("#scatter-x", "defocus_angstrom")
+    assert page.locator("#scatter canvas").count() == 1
+
+
 def test_a_new_movie_shows_without_a_reload(page: playwright.Page, site: Site) -> None:
     _open(page, "/sessions/1")
     page.wait_for_selector("#live[data-live=yes]")

@@ -3,7 +3,7 @@ import { el } from "./dom.js";
 import { metricText, number } from "./format.js";
 import { Cloud, colour, timeTicks } from "./cloud.js";
 import { GUTTER_PX, Limits } from "./limits.js";
-import { median, outside, sturdyRange } from "./movies.js";
+import { median, outside, sturdyRange, sturdySpread } from "./movies.js";
 
 const HISTOGRAM_PX = 58;
 const KEYS = ["warn_min", "warn_max", "reject_min", "reject_max"];
@@ -111,7 +111,21 @@ export class MetricPlot {
       } });
       box.append(el("label", {}, words, input));
     }
+    const about = `${this.metric.label}: warn beyond the median and`;
+    box.append(el("div", { class: "sigmas", role: "group", "aria-label": "Warn beyond the median and some standard deviations" }, el("span", { class: "quiet" }, "warn beyond"),
+      ...[2, 3, 4].map((count) => el("button", { type: "button", class: "button small", "aria-label": `${about} ${count} standard deviations`, title: "around the median; the spread is measured so that outliers do not widen it", onclick: () => this.#spread(count) }, `± ${count} σ`))));
     return box;
+  }
+
+  #spread(count) {
+    const found = sturdySpread(this.values);
+    if (!found) return;
+    const low = found.middle - count * found.sigma;
+    // what cannot be negative needs no limit below nothing
+    const lowest = this.values.every((value) => value >= 0) && low <= 0 ? null : low;
+    this.#moved("warn_min", lowest, false);
+    this.#moved("warn_max", found.middle + count * found.sigma, true);
+    this.limits.set(this.#shown());
   }
 
   #fillInputs() {

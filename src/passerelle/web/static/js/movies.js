@@ -71,6 +71,20 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+// The middle and the spread of values, as outliers cannot move them: the median, and 1.4826 × the median distance from it.
+export function sturdySpread(values) {
+  const middle = median(values);
+  if (middle === null) return null;
+  const sigma = 1.4826 * median(values.filter((value) => value !== null && value !== undefined).map((value) => Math.abs(value - middle)));
+  return sigma > 0 ? { middle, sigma } : null;
+}
+
+// Astigmatism as a stigmator corrects it: a vector of its size at twice its angle, so that 0° and 180° are one direction.
+export function stigmator(sizes, angles, part) {
+  return sizes.map((size, i) => (size === null || size === undefined || angles[i] === null || angles[i] === undefined ? null
+    : size * (part === "x" ? Math.cos : Math.sin)((2 * angles[i] * Math.PI) / 180)));
+}
+
 // The range that shows nearly all values: a few outliers are drawn at the edge instead of flattening the rest.
 export function sturdyRange(values, also = []) {
   const sorted = Float64Array.from(values.filter((value) => value !== null && Number.isFinite(value))).sort();

@@ -4,9 +4,11 @@ import { metricText, number } from "./format.js";
 import { Cloud, ticksWith } from "./cloud.js";
 import { MetricPlot } from "./metric_plot.js";
 import { MovieTable } from "./movie_table.js";
-import { Movies, counts, sturdyRange } from "./movies.js";
+import { Movies, counts, stigmator, sturdyRange } from "./movies.js";
 
 const FIRST = ["ctf_resolution_angstrom", "defocus_angstrom", "total_motion_angstrom", "astigmatism_angstrom", "ice_ring_score", "contamination_percent"];
+// For the scatter alone: the two parts of the astigmatism.
+const STIGMATOR = ["x", "y"].map((part) => ({ name: `stigmator_${part}`, part, label: `Astigmatism, ${part === "x" ? "0°/90°" : "45°/135°"} part`, scale: 1, digits: 0, shown_unit: "Å" }));
 const MOST_IDS = 300;
 const session = document.body.dataset.session;
 const $ = (id) => document.getElementById(id);
@@ -138,14 +140,19 @@ function showStrip() {
 
 function drawScatter(present) {
   const [selectX, selectY] = [$("scatter-x"), $("scatter-y")];
-  if (selectX.options.length !== present.length) {
+  const { astigmatism_angstrom: sizes, astigmatism_angle_deg: angles } = movies.metrics;
+  const directed = sizes && angles;
+  if (directed) for (const { name, part } of STIGMATOR) movies.metrics[name] = stigmator(sizes, angles, part);
+  $("scatter-stigmator").hidden = !directed;
+  const choices = directed ? [...present, ...STIGMATOR] : present;
+  if (selectX.options.length !== choices.length) {
     for (const [select, wish] of [[selectX, "defocus_angstrom"], [selectY, "ctf_resolution_angstrom"]]) {
       const chosen = select.value || wish;
-      select.replaceChildren(...present.map((metric) => el("option", { value: metric.name, selected: metric.name === chosen }, metric.label)));
+      select.replaceChildren(...choices.map((metric) => el("option", { value: metric.name, selected: metric.name === chosen }, metric.label)));
     }
   }
-  const x = metrics.find((metric) => metric.name === selectX.value);
-  const y = metrics.find((metric) => metric.name === selectY.value);
+  const x = choices.find((metric) => metric.name === selectX.value);
+  const y = choices.find((metric) => metric.name === selectY.value);
   if (!x || !y) return;
   if (!scatter || scatter.pair !== `${x.name} ${y.name}`) {
     scatter?.destroy();
@@ -162,7 +169,10 @@ function drawScatter(present) {
   scatter.at = xs.map((_, i) => i).filter((i) => xs[i] !== null && ys[i] !== null).sort((a, b) => xs[a] - xs[b]);
   const xValues = scatter.at.map((i) => xs[i] * x.scale);
   const yValues = scatter.at.map((i) => ys[i] * y.scale);
-  scatter.set(xValues, yValues, scatter.at.map((i) => marks[i]), sturdyRange(xValues), sturdyRange(yValues));
+  const both = STIGMATOR.includes(x) && STIGMATOR.includes(y);
+  const reach = both ? 1.1 * Math.max(1, ...sturdyRange([...xValues, ...yValues]).map(Math.abs)) : 0; // nothing in the middle
+  const range = (values) => (both ? [-reach, reach] : sturdyRange(values));
+  scatter.set(xValues, yValues, scatter.at.map((i) => marks[i]), range(xValues), range(yValues));
 }
 
 async function loadLimits() {
@@ -229,6 +239,10 @@ function listen() {
     redraw();
   });
   for (const id of ["scatter-x", "scatter-y"]) $(id).addEventListener("change", () => drawScatter(wantedMetrics().present));
+  $("scatter-stigmator").addEventListener("click", () => {
+    [$("scatter-x").value, $("scatter-y").value] = STIGMATOR.map((metric) => metric.name);
+    drawScatter(wantedMetrics().present);
+  });
   $("limits-undo").addEventListener("click", () => {
     limits = structuredClone(saved);
     tried = false;
