@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from passerelle.store import Database, connect
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,3 +32,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}: set PASSERELLE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of the present schema, made once: migrations take longer than most tests."""
+    path = tmp_path_factory.mktemp("schema") / "state.sqlite"
+    connect(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+    """A database of this test alone, that waits for nobody."""
+    path = tmp_path / "state" / "state.sqlite"
+    path.parent.mkdir()
+    shutil.copyfile(migrated_file, path)
+    made = Database(f"sqlite:///{path}", busy_seconds=0.2)
+    yield made
+    made.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from passerelle.core.errors import BadInput, printable
 
 # smb.conf has no way to write these: % begins a variable, a backslash at the end joins lines, the rest ends a value or a list
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f%"\\]')
+_UNSAFE = re.compile(r'[%"\\]')
 _SHARE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,78}[A-Za-z0-9])?")
 
 _HEAD = """\
@@ -88,7 +88,7 @@ def read_sections(text: str) -> dict[str, dict[str, str]]:
     """Return what `samba_config` or testparm wrote: section -> setting -> value."""
     found: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         words = line.strip()
         if words.startswith("[") and words.endswith("]"):
             current = found.setdefault(words[1:-1], {})
@@ -180,7 +180,7 @@ def _export(share: ZoneExport) -> Iterator[tuple[str, str]]:
 
 
 def _safe(value: str, what: str) -> str:
-    if _UNSAFE.search(value) or value != value.strip():
+    if not value.isprintable() or _UNSAFE.search(value) or value != value.strip():
         raise BadInput(f"smb.conf cannot hold the {what} `{printable(value, 200)}`.")
     return value
 

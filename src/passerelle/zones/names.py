@@ -18,7 +18,7 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 _WINDOWS_REFUSES = set('<>:"|?*\\')
 _WINDOWS_LONGEST_PATH = 259
 # a % or a quotation mark would be read as something else by smb.conf
-_UNSAFE_IN_ROOT = re.compile(r'[\x00-\x1f\x7f%"\\]')
+_UNSAFE_IN_ROOT = re.compile(r'[%"\\]')
 _SYSTEM = tuple(
     PurePosixPath(name)
     for name in ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr", "/var/lib")
@@ -61,7 +61,13 @@ def check_root(root: Path, others: Mapping[str, Path]) -> None:
         Conflict: it lies within another's folder, or another's within it.
     """
     text = str(root)
-    if not root.is_absolute() or ".." in root.parts or _UNSAFE_IN_ROOT.search(text) or text != text.strip():
+    if (
+        not root.is_absolute()
+        or ".." in root.parts
+        or _UNSAFE_IN_ROOT.search(text)
+        or not text.isprintable()
+        or text != text.strip()
+    ):
         raise BadInput(
             "cannot be the folder of a zone.",
             advice='Give an absolute path without "..", control characters, %, quotation marks and backslashes.',

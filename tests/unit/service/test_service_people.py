@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from passerelle.service.people import People
 from passerelle.service.settings_people import PeopleSettings
 from passerelle.service.sources import Identity
 from passerelle.service.tokens import create_token, list_tokens, revoke_token, who_holds
-from passerelle.store import Database, connect
+from passerelle.store import Database
 from passerelle.store import people as people_rows
 
 GOOD = "thick maple orbit lantern"
@@ -60,13 +59,6 @@ class Directory:
 @pytest.fixture(scope="module")
 def passwords() -> Passwords:
     return Passwords(memory_kib=64, rounds=1)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = connect(f"sqlite:///{tmp_path / 'state.sqlite'}", busy_seconds=0.2)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from passerelle.service.audit import read_audit
 from passerelle.service.settings import Settings, StateSettings
 from passerelle.service.settings_zones import ZoneSettings
 from passerelle.service.zones import Zones
-from passerelle.store import Database, connect
+from passerelle.store import Database
 from passerelle.store.paths import to_text
 from passerelle.zones import Accounts, Who, ZoneAct, ZoneKind
 from passerelle.zones.acl import ACCESS, from_bytes
@@ -33,13 +32,6 @@ KEEPER = page("keeper", PersonRole.DATA_MANAGER)
 
 def accounts(*, may_give: bool = False) -> Accounts:
     return Accounts(IDS.get, IDS.get, lambda name: frozenset(), os.geteuid(), os.getegid(), may_give)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = connect(f"sqlite:///{tmp_path / 'state' / 'state.sqlite'}", busy_seconds=0.2)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,13 +21,6 @@ NOBODY = {"people": [], "groups": []}
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     made = connect(f"sqlite:///{tmp_path_factory.mktemp('rows') / 'state.sqlite'}", busy_seconds=0.2)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = connect(f"sqlite:///{tmp_path / 'state.sqlite'}", busy_seconds=0.2)
     yield made
     made.close()
 
