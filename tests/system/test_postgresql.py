@@ -16,10 +16,15 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from passerelle.core.errors import Busy, StorageError
+from passerelle.core.errors import Busy, Conflict, StorageError
 from passerelle.core.states import MovieState
+from passerelle.service.access import this_account
+from passerelle.service.log_in import LogIns
+from passerelle.service.passwords import Passwords
+from passerelle.service.people import People
+from passerelle.service.settings import Settings
 from passerelle.service.wiring import assemble
-from passerelle.store import Database, connect, events, files, movies, sessions
+from passerelle.store import Database, audit, connect, events, files, movies, sessions, zones
 from passerelle.store.tables import metadata
 from passerelle.testing.bench import SESSION, Bench
 
@@ -207,3 +212,40 @@ def test_a_facility_is_assembled_on_it_by_one_setting(url: str, bench: Bench) ->
     assert again.database.url.get_backend_name() == "postgresql"
     assert not (bench.parts.places.state / "passerelle.sqlite").exists()
     again.close()
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET words = 'x'", "DELETE FROM audit", "TRUNCATE audit"])
+def test_the_audit_log_is_only_ever_added_to(url: str, statement: str) -> None:
+    database = connect(url)
+    with database.write() as connection:
+        for number in range(3):
+            audit.add(connection, at=1.1, person="alice", through="page", act="try", result="done", data={"n": number, "x": 0.1})
+    with pytest.raises(Conflict, match="only ever added to"), database.write() as connection:
+        connection.execute(sa.text(statement))
+    with database.read() as connection:
+        assert len(audit.latest(connection)) == 3
+        assert audit.broken_at(connection) is None
+    with database.write() as connection:
+        connection.execute(sa.text("ALTER TABLE audit DISABLE TRIGGER USER"))
+        connection.execute(sa.text("UPDATE audit SET person = 'bob' WHERE id = 2"))
+    with database.read() as connection:
+        assert audit.broken_at(connection) == 2
+    database.close()
+
+
+def test_people_log_in_and_zones_are_kept(url: str) -> None:
+    database = connect(url)
+    passwords = Passwords(memory_kib=64, rounds=1)
+    People(database, passwords).create(this_account(), "alice", password="thick maple orbit lantern")
+    logins = LogIns(database, Settings().people, passwords, machine_groups=lambda name: frozenset())
+    made = logins.log_in("alice", "thick maple orbit lantern", address="::1")
+    assert logins.who(made.secret).name == "alice"
+    nobody = {"people": [], "groups": []}
+    with database.write() as connection:
+        zone = zones.create(
+            connection, name="Alice", kind="personal", root="/data/\udcff", owner="alice", readers=nobody, writers=nobody, at=1.0
+        )
+        zones.add_usage(connection, zone.id, zones.Usage(2.0, 1 << 50, 7))
+        assert zones.usages(connection, zone.id) == [zones.Usage(2.0, 1 << 50, 7)]
+        assert zones.find(connection, "ALICE") == zone
+    database.close()

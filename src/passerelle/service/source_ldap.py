@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class LdapSource:
                 groups = self._groups(searching, dn, name)
             if not self._right(dn, password):
                 return None
-        except exceptions.LDAPExceptionError as error:
+        except (exceptions.LDAPExceptionError, OSError) as error:
             raise Busy(f"does not answer: {error}", advice="See whether the directory runs.", path=settings.url) from error
         if settings.group_needed and settings.group_needed not in groups:
             return None
@@ -80,7 +81,7 @@ class LdapSource:
             self._server,
             user=dn or None,
             password=password or None,
-            receive_timeout=settings.seconds,
+            receive_timeout=math.ceil(settings.seconds),
             raise_exceptions=False,
             auto_referrals=False,  # a password never goes to another server
             read_only=True,
@@ -102,7 +103,7 @@ class LdapSource:
         return True
 
     def _entries(self, connection: Any, base: str, wanted: str, attributes: list[str]) -> list[tuple[str, dict[str, Any]]]:
-        connection.search(base, wanted, attributes=attributes, size_limit=1000, time_limit=int(self._settings.seconds) or 1)
+        connection.search(base, wanted, attributes=attributes, size_limit=1000, time_limit=math.ceil(self._settings.seconds))
         return [(each["dn"], dict(each["attributes"])) for each in connection.response or [] if each["type"] == "searchResEntry"]
 
     def _groups(self, connection: Any, dn: str, name: str) -> tuple[str, ...]:
