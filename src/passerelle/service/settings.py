@@ -26,7 +26,8 @@ class InstrumentSettings(Section):
     """A microscope with one camera: the folder that it writes to, and what its files do not say."""
 
     folder: Path = Field(
-        description="The folder that the microscope's PC writes to. passerelle only reads it.", examples=["/gateway/krios"]
+        description="The folder that the microscope's PC writes to. passerelle only reads it, unless `recompress` is set.",
+        examples=["/gateway/krios"],
     )
     program: Literal["auto", "epu", "serialem", "digital_micrograph", "falcon", "generic"] = Field(
         default="auto", description="The program that writes there; auto: each file by the mark that its name bears."
