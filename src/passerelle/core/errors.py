@@ -26,10 +26,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import PurePath
+from types import TracebackType
 
 
 class Retry(Enum):
@@ -179,9 +178,23 @@ _AWAY = {
 }
 
 
-@contextmanager
-def storage_errors(path: PurePath | str) -> Generator[None]:
-    """Map the operating system's errors about `path` to ours.
+class _Mapping:
+    """Maps what leaves its block. A class, not a generator: a copy of small files enters it ten times a file."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: PurePath | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, OSError):
+            raise _mapped(error, self._path) from error
+
+
+def storage_errors(path: PurePath | str) -> _Mapping:
+    """Map the operating system's errors about `path`, raised in a `with` block, to ours.
 
     Raises:
         NotFound: the file or its folder is gone.
@@ -190,22 +203,21 @@ def storage_errors(path: PurePath | str) -> Generator[None]:
         Unreachable: its share was unmounted, or the share's server does not answer.
         StorageError: any other input/output error.
     """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound("is not there (any more).", path=path) from error
-    except PermissionError as error:
-        raise NotAllowed(
-            "may not be opened by this account.", advice="Check owner and mode of the file and its folders.", path=path
-        ) from error
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise OutOfSpace("could not be written: no space left.", advice="Free space, then retry.", path=path) from error
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in _AWAY:
-            words = f"cannot be reached: {reason}."
-            raise Unreachable(words, advice="Is its share mounted, and the server up?", path=path) from error
-        raise StorageError(f"input/output failed: {reason}.", path=path) from error
+    return _Mapping(path)
+
+
+def _mapped(error: OSError, path: PurePath | str) -> PasserelleError:
+    if isinstance(error, FileNotFoundError):
+        return NotFound("is not there (any more).", path=path)
+    if isinstance(error, PermissionError):
+        advice = "Check owner and mode of the file and its folders."
+        return NotAllowed("may not be opened by this account.", advice=advice, path=path)
+    if error.errno in _NO_ROOM:
+        return OutOfSpace("could not be written: no space left.", advice="Free space, then retry.", path=path)
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in _AWAY:
+        return Unreachable(f"cannot be reached: {reason}.", advice="Is its share mounted, and the server up?", path=path)
+    return StorageError(f"input/output failed: {reason}.", path=path)
 
 
 def printable(text: str | None, limit: int = 300) -> str:

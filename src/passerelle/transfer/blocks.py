@@ -6,10 +6,11 @@ digest of the whole file (BLAKE3) needs the blocks in their order; each lane wai
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -59,16 +60,17 @@ def pour(source: NamedFile, target: NamedFile | None, size: int, buffers: Buffer
     count = -(-size // BLOCK_BYTES)
     whole = blake3()
     digests = [b""] * count
-    turn = _Turn()
+    lanes = min(lanes, count)
+    turn = _Turn() if lanes > 1 else None
 
     def lane(first: int, step: int) -> None:
-        with buffers.one() as buffer, turn.given_up_on_error():
+        with buffers.one() as buffer, turn or _ALONE:
             for index in range(first, count, step):
                 start = index * BLOCK_BYTES
                 length = min(BLOCK_BYTES, size - start)
                 parts = _data_parts(source, start, length)
                 content = _ZEROS[:length] if not parts else _read(source, buffer, start, length)
-                with turn.of(index):
+                with turn.of(index) if turn else _ALONE:
                     whole.update(content)
                 digests[index] = _digest(content)
                 if target is not None:
@@ -76,7 +78,7 @@ def pour(source: NamedFile, target: NamedFile | None, size: int, buffers: Buffer
                         _write(target, buffer, start, begin, end)
                 tick(length)
 
-    _run(lane, min(lanes, count))
+    _run(lane, lanes)
     return Digests(whole.hexdigest(), tuple(digests))
 
 
@@ -107,52 +109,40 @@ def block_words(index: int, size: int) -> str:
     return f"block {index} (bytes {start} to {min(start + BLOCK_BYTES, size) - 1})"
 
 
-class _Turn:
-    """Lets lanes through one after the other, in the order of block numbers."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._given_up = False
-        self._changed = threading.Condition()
-
-    def of(self, index: int) -> _Turn:
-        with self._changed:
-            self._changed.wait_for(lambda: self._next == index or self._given_up)
-            if self._given_up:
-                raise _GivenUp
-        return self
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._next += 1
-            self._changed.notify_all()
-
-    def given_up_on_error(self) -> _Guard:
-        return _Guard(self)
-
-    def give_up(self) -> None:
-        with self._changed:
-            self._given_up = True
-            self._changed.notify_all()
+_ALONE = contextlib.nullcontext()
 
 
 class _GivenUp(Exception):
     """Another lane has failed; its error counts."""
 
 
-class _Guard:
-    """A lane that fails must not leave the others waiting for its turn."""
+class _Turn:
+    """Lets lanes through one after the other, in the order of block numbers. A lane that fails leaves no other waiting."""
 
-    def __init__(self, turn: _Turn) -> None:
-        self._turn = turn
+    def __init__(self) -> None:
+        self._next = 0
+        self._given_up = False
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, index: int) -> Generator[None]:
+        """Wait for the turn of a block; the next one has it when this one is done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._next == index or self._given_up)
+            if self._given_up:
+                raise _GivenUp
+        yield
+        with self._changed:
+            self._next += 1
+            self._changed.notify_all()
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self._turn.give_up()
+            with self._changed:
+                self._given_up = True
+                self._changed.notify_all()
 
 
 def _run(lane: Callable[[int, int], None], lanes: int) -> None:

@@ -17,7 +17,7 @@ import errno
 import itertools
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from passerelle.core.errors import BadFile, Busy, Conflict, NotFound, PasserelleError, StorageError, storage_errors
@@ -72,9 +72,9 @@ def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
                 if isinstance(done, _TryAgain) and tries_left:
                     again.append((task, (*notes, f"Then again: {done.note}" if notes else done.note)))
                 elif isinstance(done, PasserelleError):
-                    outcomes.append(Outcome(task.entry.path, None, problem_of(task.entry.path, done), notes))
+                    outcomes.append(Outcome(task.path, None, problem_of(task.path, done), notes))
                 else:
-                    outcomes.append(Outcome(task.entry.path, done[0], None, notes + done[1], done[0].size))
+                    outcomes.append(Outcome(task.path, done[0], None, notes + done[1], done[0].size))
         waiting = again
     return outcomes
 
@@ -110,28 +110,26 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
     drafts: dict[int, _Draft] = {}
     with _Folders(leg.source) as sources, _Folders(leg.target) as targets, contextlib.ExitStack() as open_files:
 
-        @contextlib.contextmanager
-        def failing(number: int) -> Generator[None]:
-            try:
-                yield
-            except PasserelleError as error:
-                done[number] = error
-                if (draft := drafts.pop(number, None)) is not None:
-                    _discard(draft)
+        def each(step: Callable[[Leg, _Draft], None]) -> None:
+            for number, draft in list(drafts.items()):
+                try:
+                    step(leg, draft)
+                except PasserelleError as error:
+                    done[number] = error
+                    _discard(drafts.pop(number))
 
         try:
             for number, task in enumerate(tasks):
-                with failing(number):
-                    drafts[number] = _write(leg, task, sources.of(task.entry), targets.of(task.entry), open_files)
-            for number, error in _sync(leg, drafts).items():
-                with failing(number):
-                    raise error
-            for number, draft in list(drafts.items()):
-                with failing(number):
-                    _compare(leg, draft)
-            for number, draft in list(drafts.items()):
-                with failing(number):
-                    _publish(leg, draft)
+                try:
+                    drafts[number] = _write(leg, task, sources.of(task.folder), targets.of(task.folder), open_files)
+                except PasserelleError as error:
+                    done[number] = error
+            if len(drafts) > 1 and kernel.can_sync_whole(leg.target.descriptor):
+                _sync_together(leg, drafts, done)
+            else:
+                each(_sync)
+            each(_compare)
+            each(_publish)
             _settle(leg, {draft.folder for draft in drafts.values()})
         except BaseException:  # cancelled, or a folder that cannot be synced: what has no final name yet is taken away
             for draft in drafts.values():
@@ -147,7 +145,7 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
 
 
 def _write(leg: Leg, task: Task, source: int, target: int, open_files: contextlib.ExitStack) -> _Draft:
-    path, name = task.entry.path, task.entry.name
+    path, name = task.path, task.name
     with storage_errors(leg.source.named(path)):
         reading = os.open(name, _READ, dir_fd=source)
     try:
@@ -240,24 +238,25 @@ def _as_expected(leg: Leg, task: Task, entry: Entry, digests: Digests) -> None:
 # -- 2. sync
 
 
-def _sync(leg: Leg, drafts: dict[int, _Draft]) -> dict[int, PasserelleError]:
-    """Bring the drafts onto the medium; return the errors of those that are not there."""
-    if len(drafts) > 1 and kernel.can_sync_whole(leg.target.descriptor):
-        try:
-            with storage_errors(leg.target.path):
-                kernel.syncfs(leg.target.descriptor)
-        except PasserelleError as error:
-            return dict.fromkeys(drafts, _TryAgain(error, "The batch could not be synced; each file was copied again."))
-        return {}
-    failed: dict[int, PasserelleError] = {}
-    for number, draft in drafts.items():
-        try:
-            with storage_errors(leg.target.named(draft.task.entry.path)):
-                os.fsync(draft.file.descriptor)
-        except StorageError as error:
-            # never fsync again: the kernel has dropped the pages, and would say that all is well
-            failed[number] = _TryAgain(error, "Its bytes did not reach the medium; it was copied again.")
-    return failed
+def _sync(leg: Leg, draft: _Draft) -> None:
+    """Bring a draft onto the medium."""
+    try:
+        with storage_errors(leg.target.named(draft.task.path)):
+            os.fsync(draft.file.descriptor)
+    except StorageError as error:
+        # never fsync again: the kernel has dropped the pages, and would say that all is well
+        raise _TryAgain(error, "Its bytes did not reach the medium; it was copied again.") from error
+
+
+def _sync_together(leg: Leg, drafts: dict[int, _Draft], done: dict[int, _Done]) -> None:
+    """Bring all drafts onto the medium by one call; if it fails, nobody knows whose bytes were lost."""
+    try:
+        with storage_errors(leg.target.path):
+            kernel.syncfs(leg.target.descriptor)
+    except StorageError as error:
+        for number in list(drafts):
+            done[number] = _TryAgain(error, "The batch could not be synced; each file was copied again.")
+            _discard(drafts.pop(number))
 
 
 # -- 3. compare
@@ -265,7 +264,7 @@ def _sync(leg: Leg, drafts: dict[int, _Draft]) -> dict[int, PasserelleError]:
 
 def _compare(leg: Leg, draft: _Draft) -> None:
     """Read the draft back from the medium; raise if a block is not what was written."""
-    path, size, file = draft.task.entry.path, draft.entry.size, draft.file
+    path, size, file = draft.task.path, draft.entry.size, draft.file
     with storage_errors(leg.target.named(path)):
         if not file.go_direct():
             file.forget()
@@ -292,8 +291,8 @@ def _no_tick(_size: int) -> None: ...
 
 def _publish(leg: Leg, draft: _Draft) -> None:
     """Give the draft its final name."""
-    name = draft.task.entry.name
-    with storage_errors(leg.target.named(draft.task.entry.path)):
+    name = draft.task.name
+    with storage_errors(leg.target.named(draft.task.path)):
         try:
             _rename(draft.folder, draft.temporary, name)
         except FileExistsError:
@@ -301,7 +300,7 @@ def _publish(leg: Leg, draft: _Draft) -> None:
                 raise Conflict(
                     "is there already, and is another file.",
                     advice="Move it away, or copy to another folder; it was left as it is.",
-                    path=leg.target.named(draft.task.entry.path),
+                    path=leg.target.named(draft.task.path),
                 ) from None
             os.rename(draft.temporary, name, src_dir_fd=draft.folder, dst_dir_fd=draft.folder)
 
@@ -319,11 +318,11 @@ def _rename(folder: int, old: str, new: str) -> None:
 def _same_content(leg: Leg, draft: _Draft) -> bool:
     """Tell whether the file that has our name has our content: an earlier run was killed before it wrote it down."""
     try:
-        reading = os.open(draft.task.entry.name, _READ, dir_fd=draft.folder)
+        reading = os.open(draft.task.name, _READ, dir_fd=draft.folder)
     except OSError:
         return False
     try:
-        there = entry_of(draft.task.entry.path, os.fstat(reading))
+        there = entry_of(draft.task.path, os.fstat(reading))
         if there.kind is not Kind.FILE or there.size != draft.entry.size:
             return False
         named = NamedFile(MediumFile(reading), leg.target.named(there.path), there.allocated < there.size)
@@ -362,8 +361,7 @@ class _Folders:
         self._root = root
         self._open: dict[str, int] = {}
 
-    def of(self, entry: Entry) -> int:
-        folder = entry.folder
+    def of(self, folder: str) -> int:
         if folder not in self._open:
             self._open[folder] = self._root.open_folder(folder)
         return self._open[folder]

@@ -247,7 +247,9 @@ class Copying:
                 names.more.append((entry, what is Step.REPLACE))
             else:
                 expected = self._expected.rows.get(entry.path)
-                yield Task(entry, what is Step.REPLACE, expected if expected and describes(expected, entry) else None)
+                yield Task(
+                    entry.path, entry.size, what is Step.REPLACE, expected if expected and describes(expected, entry) else None
+                )
         self._meter.add(files=unchanged, bytes=unchanged_bytes, unchanged=unchanged)
         self._make_links(listing.folder.path, links)
 
@@ -275,7 +277,7 @@ class Copying:
                     raise NotFound("was not copied under its first name.")
                 outcomes = [link_again(self._leg, entry, first, replace=replace)]
             except PasserelleError:
-                outcomes = copy_batch(self._leg, (Task(entry, replace),))
+                outcomes = copy_batch(self._leg, (Task(entry.path, entry.size, replace),))
                 self._note(entry.path, "It is another name of a file, and was copied as a file of its own.")
             self._record(outcomes)
 

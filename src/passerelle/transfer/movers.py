@@ -94,7 +94,7 @@ class Movers:
                     return outcomes
             return copy_batch(self._leg, batch)
         except PasserelleError as error:
-            return [Outcome(task.entry.path, None, problem_of(task.entry.path, error)) for task in batch]
+            return [Outcome(task.path, None, problem_of(task.path, error)) for task in batch]
 
 
 class _Process:

@@ -27,9 +27,18 @@ class Step(Enum):
 class Task(NamedTuple):
     """A file to be copied. replace: its name may be taken, by us. expected: what an earlier leg has recorded of it."""
 
-    entry: Entry
+    path: str
+    size: int
     replace: bool = False
     expected: Row | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
 
 
 Batch = tuple[Task, ...]
@@ -60,7 +69,7 @@ class Batcher:
 
     def add(self, task: Task) -> Batch | None:
         """Take a file; return a batch if one is full now. Files of a folder come one after the other."""
-        size = task.entry.size
+        size = task.size
         if size >= LARGE_BYTES:
             return (task,)
         return (self._small if size < SMALL_BYTES else self._middling).add(task)
@@ -77,8 +86,8 @@ class _Pile:
         self._bytes = self._folders = 0
 
     def add(self, task: Task) -> Batch | None:
-        self._folders += not self.tasks or task.entry.folder != self.tasks[-1].entry.folder
-        self._bytes += task.entry.size
+        self._folders += not self.tasks or task.folder != self.tasks[-1].folder
+        self._bytes += task.size
         self.tasks.append(task)
         full = len(self.tasks) >= self._most_files or self._bytes >= BATCH_BYTES or self._folders >= _FOLDERS
         return self.taken() if full else None
@@ -92,4 +101,4 @@ class _Pile:
 
 def is_small(batch: Batch) -> bool:
     """Tell whether a batch is one of small files."""
-    return batch[0].entry.size < SMALL_BYTES
+    return batch[0].size < SMALL_BYTES

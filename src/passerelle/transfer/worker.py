@@ -20,7 +20,6 @@ from passerelle.transfer.copy import Leg, copy_batch
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.outcome import Outcome, problem_of
 from passerelle.transfer.plan import Batch, Task
-from passerelle.transfer.tree import Entry, Kind
 
 
 def introduce(leg: Leg, keep: Keep, number: int) -> bytes:
@@ -49,7 +48,7 @@ def _copied(leg: Leg, batch: Batch) -> list[Outcome]:
     try:
         return copy_batch(leg, batch)
     except PasserelleError as error:
-        return [Outcome(task.entry.path, None, problem_of(task.entry.path, error)) for task in batch]
+        return [Outcome(task.path, None, problem_of(task.path, error)) for task in batch]
 
 
 def _root(fields: list[Any]) -> Root:
@@ -58,9 +57,7 @@ def _root(fields: list[Any]) -> Root:
 
 
 def _batch(fields: list[Any]) -> Batch:
-    return tuple(
-        Task(Entry(entry[0], Kind(entry[1]), *entry[2:]), replace, Row(*row) if row else None) for entry, replace, row in fields
-    )
+    return tuple(Task(path, size, replace, Row(*row) if row else None) for path, size, replace, row in fields)
 
 
 def _line(value: Any) -> bytes:
