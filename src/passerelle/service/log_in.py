@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from passerelle.core.errors import BadConfiguration, Busy, NotLoggedIn, PasserelleError, TooManyTries
 from passerelle.core.log import logger
 from passerelle.core.states import PersonState
-from passerelle.service.access import POWERS, Actor, PersonRole, Through
+from passerelle.service.access import POWERS, Actor, PersonRole, Power, Through, require
 from passerelle.service.accounts import groups_of
 from passerelle.service.audit import acting
 from passerelle.service.passwords import Passwords
@@ -38,6 +39,17 @@ class LoggedIn:
     secret: str
     actor: Actor
     ends_at: float
+
+
+class LogInView(BaseModel):
+    """An open log-in as faces show it. this_one: by which the person asks now."""
+
+    id: int
+    made_at: float
+    seen_at: float
+    address: str
+    agent: str
+    this_one: bool
 
 
 class LogIns:
@@ -136,6 +148,49 @@ class LogIns:
                 ended = people.end_logins(connection, "logged out", at=now, person_id=person.id, login_id=login_id)
             deed.done(connection, ended=ended)
         return ended
+
+    def open_log_ins(self, actor: Actor, name: str | None = None) -> list[LogInView]:
+        """Return the log-ins of oneself, or of another for who keeps people, that have not ended, latest first.
+
+        Raises:
+            NotAllowed, NotFound: they are another's; there is no such account.
+        """
+        name = self._whose(actor, name)
+        with self._database.read() as connection:
+            found = people.open_logins(connection, people.get(connection, name).id)
+        return [
+            LogInView(
+                id=each.id,
+                made_at=each.made_at,
+                seen_at=each.seen_at,
+                address=each.address,
+                agent=each.agent,
+                this_one=each.id == actor.login_id,
+            )
+            for each in found
+        ]
+
+    def end_log_ins(self, actor: Actor, name: str | None = None, *, login_id: int | None = None, at: float | None = None) -> int:
+        """End one log-in, or all, of oneself or (by who keeps people) of another; return how many ended.
+
+        Raises:
+            NotAllowed, NotFound: they are another's; there is no such account.
+        """
+        now = time.time() if at is None else at
+        shown = name or actor.name
+        with acting(self._database, actor, "log_ins_end", f"person:{shown}", at=now) as deed:
+            whose = self._whose(actor, name)
+            with self._database.write() as connection:
+                person = people.get(connection, whose)
+                ended = people.end_logins(connection, "ended by hand", at=now, person_id=person.id, login_id=login_id)
+                deed.done(connection, ended=ended)
+        return ended
+
+    def _whose(self, actor: Actor, name: str | None) -> str:
+        if name is None or (name == actor.name and actor.through is not Through.COMMAND):
+            return actor.name
+        require(actor, Power.KEEP_PEOPLE)
+        return name
 
     def _slow_down(self, name: str, address: str, now: float) -> None:
         with self._database.read() as connection:

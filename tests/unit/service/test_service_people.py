@@ -256,6 +256,24 @@ def test_each_log_in_has_a_secret_of_its_own_and_the_browsers_old_one_ends(login
     assert logins.log_out(logins.who(third.secret), everywhere=True) == 2
 
 
+def test_a_person_sees_and_ends_the_own_log_ins_and_an_admin_anyones(logins: LogIns) -> None:
+    made = [logins.log_in("bob", OTHER, address=address, agent="Firefox") for address in ("a", "b", "c")]
+    bob = logins.who(made[0].secret)
+    seen = logins.open_log_ins(bob)
+    assert {(each.address, each.this_one) for each in seen} == {("a", True), ("b", False), ("c", False)}
+    other = next(each.id for each in seen if each.address == "b")
+    assert logins.end_log_ins(bob, login_id=other) == 1
+    with pytest.raises(NotLoggedIn):
+        logins.who(made[1].secret)
+    eve = page("eve")
+    for forbidden in (lambda: logins.open_log_ins(eve, "bob"), lambda: logins.end_log_ins(eve, "bob")):
+        with pytest.raises(NotAllowed):
+            forbidden()
+    assert logins.end_log_ins(page("anna", PersonRole.ADMIN), "bob") == 2
+    with pytest.raises(NotLoggedIn):
+        logins.who(made[0].secret)
+
+
 @pytest.mark.parametrize(("idle", "age", "ends"), [(7.9, 7.9, False), (8.1, 8.1, True), (1, 71, False), (1, 73, True)])
 def test_a_log_in_ends_when_idle_and_after_its_longest_time(logins: LogIns, idle: float, age: float, ends: bool) -> None:
     made = logins.log_in("bob", OTHER, address="a", at=0.0)
