@@ -27,8 +27,9 @@ from passerelle.gateway.change import (
     Unfinished,
 )
 from passerelle.gateway.expect import Expectations
+from passerelle.gateway.leases import writers_of
 from passerelle.gateway.patrol import Pace
-from passerelle.gateway.settle import SettleRules
+from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.watch import FolderStatus, Watch
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "Touched",
     "Unfinished",
     "Watch",
+    "Writers",
     "admit",
     "ignored",
+    "writers_of",
 ]

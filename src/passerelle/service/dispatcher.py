@@ -14,6 +14,7 @@ from passerelle.pipeline import Executor, Pass, Runner
 from passerelle.service.alerts import Guard
 from passerelle.service.arrivals import Arrivals
 from passerelle.service.recompressor import Recompressor
+from passerelle.service.sealer import Sealer
 from passerelle.store import Database, movies
 
 _LONGEST_WAIT_SECONDS = 5.0
@@ -34,6 +35,7 @@ class Dispatcher:
         guard: Guard | None,
         rehearsal: Rehearsal | None = None,
         recompressor: Recompressor | None = None,
+        sealer: Sealer | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
@@ -44,6 +46,7 @@ class Dispatcher:
         self.guard = guard
         self.rehearsal = rehearsal
         self.recompressor = recompressor
+        self.sealer = sealer
         self._error: PasserelleError | None = None
         self._refusal = ""
         self._clock = clock
@@ -87,6 +90,8 @@ class Dispatcher:
             self.rehearsal.start()
         if self.recompressor is not None:
             self.recompressor.start()
+        if self.sealer is not None:
+            self.sealer.start()
         self._thread.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
@@ -101,6 +106,8 @@ class Dispatcher:
             self.rehearsal.stop()
         if self.recompressor is not None:
             self.recompressor.stop(timeout_seconds)
+        if self.sealer is not None:
+            self.sealer.stop(timeout_seconds)
         self.executor.close()
 
     def wake(self) -> None:

@@ -68,10 +68,11 @@ class ShareSettings(Section):
         description="Networks that may reach zones; empty: every one that reaches zone_address.",
         examples=[["192.168.0.0/16"]],
     )
-    owner: str = Field(
-        default="",
-        description="The account that files of instrument PCs belong to; empty: that of the service.",
-        examples=["passerelle"],
+    seal: bool = Field(
+        default=True, description="Seal movies that were taken over: their PC can change and delete them no more. Needs root."
+    )
+    seal_after_minutes: float = Field(
+        default=10.0, ge=0, description="How long after it became whole a movie is sealed, if nobody has it open."
     )
     encrypt_zones: bool = Field(default=True, description="Zones are shown encrypted only (SMB 3).")
     port: int = Field(default=445, ge=1, le=65535, description="The port of SMB.")

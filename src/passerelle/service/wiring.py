@@ -24,6 +24,7 @@ from passerelle.service.places import Places
 from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
 from passerelle.service.recompressor import Recompressor
+from passerelle.service.sealer import sealer_of
 from passerelle.service.settings import Settings, WorkSettings
 from passerelle.service.status import StatusReader
 from passerelle.store import Database, connect
@@ -107,7 +108,15 @@ def dispatcher(
         guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup, parts.instruments)
     recompressor = Recompressor(parts.database, parts.instruments) if watching else None
     return Dispatcher(
-        parts.database, arrivals, runner, executor, watch=watch, guard=guard, rehearsal=rehearsal, recompressor=recompressor
+        parts.database,
+        arrivals,
+        runner,
+        executor,
+        watch=watch,
+        guard=guard,
+        rehearsal=rehearsal,
+        recompressor=recompressor,
+        sealer=sealer_of(settings, parts.database) if watching else None,
     )
 
 

@@ -171,6 +171,22 @@ def of_role(connection: Connection, session_id: int, role: str) -> list[File]:
     return [value(File, found) for found in connection.execute(query)]
 
 
+def whole_after(
+    connection: Connection, instrument: str, roles: Sequence[str], whole_at: float, file_id: int, *, until: float, limit: int
+) -> list[File]:
+    """Return files of these roles that became whole after another (its `whole_at` and id), in that order, up to an instant."""
+    later = (files.c.whole_at > whole_at) | ((files.c.whole_at == whole_at) & (files.c.id > file_id))
+    query = (
+        select(files)
+        .join(sessions, sessions.c.id == files.c.session_id)
+        .where(sessions.c.instrument == instrument, files.c.role.in_(list(roles)), files.c.state == FileState.WHOLE)
+        .where(later, files.c.whole_at <= until)
+        .order_by(files.c.whole_at, files.c.id)
+        .limit(limit)
+    )
+    return [value(File, found) for found in connection.execute(query)]
+
+
 def known(connection: Connection, instrument: str) -> Iterator[File]:
     """Yield every file of an instrument, for a watch that starts again."""
     query = (
