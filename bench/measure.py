@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from passerelle.compute.work import library_settings
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -39,36 +41,52 @@ def run_command(command: Sequence[str | Path], *, cwd: Path | None = None, log: 
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 2**20)
 
 
-def run_function(function: Callable[..., Any], *arguments: Any, before: Callable[[], None] | None = None) -> tuple[Cost, Any]:
-    """Run a function in a fresh process and account for that process alone; return its result, too.
+class Worker:
+    """A process that runs one function after another, as a worker of the service does, and accounts for each alone."""
 
-    before: run first and not accounted for, but for the memory: what a worker does before its first movie.
-    """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_account, args=(sender, function, arguments, before))
-    process.start()
-    sender.close()
-    try:
-        cost, result = receiver.recv()
-    except EOFError:
-        raise SystemExit(f"{function.__name__} died") from None
-    process.join()
-    return cost, result
+    def __enter__(self) -> Worker:
+        os.environ.update(library_settings(1))  # read by the C library when the process starts
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other,))
+        self._process.start()
+        other.close()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pipe.close()
+        self._process.join()
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> tuple[Cost, Any]:
+        """Return what the call cost (peak memory: of the process so far) and what it returned."""
+        self._pipe.send((function, arguments))
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            raise SystemExit(f"{function.__name__} died") from None
 
 
-def _account(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], prepare: Callable[[], None] | None) -> None:
+def run_function(function: Callable[..., Any], *arguments: Any) -> tuple[Cost, Any]:
+    """Run a function in a fresh process and account for that process alone; return its result, too."""
+    with Worker() as worker:
+        return worker.run(function, *arguments)
+
+
+def _serve(pipe: Any) -> None:
     import resource
 
-    if prepare is not None:
-        prepare()
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    began = time.monotonic()
-    result = function(*arguments)
-    wall = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    sender.send((Cost(cpu, wall, after.ru_maxrss / 2**20), result))
+    while True:
+        try:
+            function, arguments = pipe.recv()
+        except EOFError:
+            return
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.monotonic()
+        result = function(*arguments)
+        wall = time.monotonic() - began
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        pipe.send((Cost(cpu, wall, after.ru_maxrss / 2**20), result))
 
 
 def median(costs: Sequence[Cost]) -> Cost:

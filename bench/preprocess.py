@@ -4,6 +4,7 @@
     make bench-preprocess ARGS="--quick --json F"    at most 50 s: RELION on the first frames only, its time scaled, and said so
 
 Both programs read the same file, apply the same gain, fit 5 × 5 patches and write an unweighted and a dose-weighted micrograph.
+Ours is run by a worker that has had such a movie before, as all but the first of a session are.
 Ratios of cost are RELION ÷ passerelle (more is better), of error passerelle ÷ RELION (less is better). Rings: the Fourier ring
 correlation with the specimen, passerelle's less RELION's, in the band where that is least (above zero is better in all).
 """
@@ -11,9 +12,6 @@ correlation with the specimen, passerelle's less RELION's, in the band where tha
 from __future__ import annotations
 
 import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as a worker is started; idle BLAS threads spin and cost CPU time
-
 import sys
 import tempfile
 import time
@@ -23,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.likeness import ring_correlation
-from bench.measure import Cost, arguments, median, run_command, run_function, write_figures
+from bench.measure import Cost, Worker, arguments, median, run_command, run_function, write_figures
 from bench.relion import read_motion, run_relion, sums
 from passerelle.formats import load_stack, open_movie, read_gain, read_image, write_mrc, write_mrc_stack, write_tiff_movie
 from passerelle.imaging.correct import correct_movie
@@ -109,17 +107,6 @@ def ours(movie: Movie, folder: Path) -> MotionField:
     return estimate.field
 
 
-def warm_up() -> None:
-    """Correct a small movie, as a worker does before its first: kernels are compiled and loaded."""
-    with tempfile.TemporaryDirectory(prefix="bench-warm-") as name:
-        folder = Path(name)
-        rng = np.random.default_rng(1)
-        write_mrc_stack(folder / "small.mrcs", rng.poisson(1, (8, 1024, 1024)).astype(np.int8), 1.0, "int8")
-        write_mrc(folder / "gain.mrc", np.ones((1024, 1024), np.float32), 1.0)
-        still = MotionField(np.zeros((8, 2)), np.zeros((2, 8, 2, 2), np.float32), 1024, 1024)
-        ours(Movie(folder / "small.mrcs", folder / "gain.mrc", folder, still, 1.0, 8), folder)
-
-
 def local_error_px(found: object, movie: Movie) -> float:
     """Return the RMS error of the local motion at the patches' centres, pixels.
 
@@ -190,20 +177,22 @@ def race(movie: Movie, folder: Path, *, repeat: int, part: int | None) -> Race:
     theirs: list[Cost] = []
     peers_movie = movie if part is None else first_frames(movie, part, folder)
     scale = movie.frames / peers_movie.frames
-    for _ in range(repeat):
-        cost, found = run_function(ours, movie, folder, before=warm_up)
-        mine.append(cost)
-        raw = run_relion(
-            peers_movie.path,
-            peers_movie.gain,
-            folder / "relion",
-            pixel_size=movie.pixel_size_angstrom,
-            dose_per_frame=DOSE_PER_FRAME,
-            threads=2,
-        )
-        theirs.append(Cost(raw.cpu_s * scale, raw.wall_s * scale, raw.peak_gib))
-    if part is not None:
-        found = ours(peers_movie, folder)
+    with Worker() as worker:
+        worker.run(ours, movie, folder)
+        for _ in range(repeat):
+            cost, found = worker.run(ours, movie, folder)
+            mine.append(cost)
+            raw = run_relion(
+                peers_movie.path,
+                peers_movie.gain,
+                folder / "relion",
+                pixel_size=movie.pixel_size_angstrom,
+                dose_per_frame=DOSE_PER_FRAME,
+                threads=2,
+            )
+            theirs.append(Cost(raw.cpu_s * scale, raw.wall_s * scale, raw.peak_gib))
+        if part is not None:
+            _, found = worker.run(ours, peers_movie, folder)
     found_by_relion = read_motion(folder / "relion")
     specimen = np.load(movie.specimen)
     my_rings, their_rings = (
@@ -291,7 +280,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-preprocess-") as name:
         folder = Path(name)
         k2 = make_movie(folder, "k2", frames=40, size=None, kind="mrc", seed=1)
-        warm_up()  # kernels are compiled once
         part = 6 if options.quick else None
         if part:
             print(f"quick: RELION corrects the first {part} of {k2.frames} frames; cost scaled, errors and rings of these.")

@@ -8,18 +8,14 @@ The exponent is the slope of log CPU time over log frames, or over log pixels: 1
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as a worker is started; idle BLAS threads spin and cost CPU time
-
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.measure import Cost, arguments, median, run_function, write_figures
-from bench.preprocess import Movie, make_movie, ours, warm_up
+from bench.measure import Cost, Worker, arguments, median, write_figures
+from bench.preprocess import Movie, make_movie, ours
 from passerelle.formats import load_stack, open_movie, write_mrc_stack
 
 
@@ -35,7 +31,9 @@ def cut(movie: Movie, folder: Path, frames: int, side: int) -> Movie:
 
 
 def measured(movie: Movie, folder: Path, repeat: int) -> Cost:
-    return median([run_function(ours, movie, folder, before=warm_up)[0] for _ in range(repeat)])
+    with Worker() as worker:
+        worker.run(ours, movie, folder)  # as a worker that has had such a movie before
+        return median([worker.run(ours, movie, folder)[0] for _ in range(repeat)])
 
 
 def exponent(amounts: list[int], costs: list[Cost]) -> float:
@@ -52,7 +50,6 @@ def main() -> None:
         folder = Path(name)
         wide = make_movie(folder, "wide", frames=counts[0], size=(sides[-1], sides[-1]), kind="mrc", seed=1)
         long = make_movie(folder, "long", frames=counts[-1], size=(side, side), kind="mrc", seed=2)
-        warm_up()  # kernels are compiled once
         by_side = [measured(cut(wide, folder, counts[0], n), folder, repeat) for n in sides]
         by_count = [measured(cut(long, folder, n, side), folder, repeat) for n in counts]
     print(f"{'movie':<22}{'CPU-s':>8}{'CPU-s a Gpixel':>16}{'peak GiB':>10}")
