@@ -236,7 +236,7 @@ def test_the_audit_log_is_only_ever_added_to(url: str, statement: str) -> None:
 def test_people_log_in_and_zones_are_kept(url: str) -> None:
     database = connect(url)
     passwords = Passwords(memory_kib=64, rounds=1)
-    People(database, passwords).create(this_account(), "alice", password="thick maple orbit lantern")
+    People(database, passwords).create(this_account(), "alice", password="thick maple orbit lantern", own=True)
     logins = LogIns(database, Settings().people, passwords, machine_groups=lambda name: frozenset())
     made = logins.log_in("alice", "thick maple orbit lantern", address="::1")
     assert logins.who(made.secret).name == "alice"

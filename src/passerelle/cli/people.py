@@ -45,6 +45,7 @@ def create(
     full_name: FullName = None,
     mail: Mail = None,
     source: Annotated[str, typer.Option(help="Who checks the password: local, ldap or pam.")] = LOCAL,
+    own: Annotated[bool, typer.Option("--own", help="The person types the password; else another must be chosen first.")] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -59,6 +60,7 @@ def create(
             mail=mail or "",
             password=password,
             source=source,
+            own=own,
         )
     _show(made, json)
 

@@ -54,7 +54,10 @@ class Through(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, from where, with what powers. login_id, token_id: of the log-in or token that was shown."""
+    """Who asks, from where, with what powers. login_id, token_id: of the log-in or token that was shown.
+
+    must_change: the password is one that somebody else chose; there are no powers until the person has chosen another.
+    """
 
     name: str
     role: PersonRole
@@ -64,6 +67,7 @@ class Actor:
     address: str = ""
     login_id: int | None = None
     token_id: int | None = None
+    must_change: bool = False
 
     @property
     def visitor(self) -> Visitor:
@@ -88,6 +92,8 @@ def require(actor: Actor, power: Power) -> None:
     """
     if power in actor.powers:
         return
+    if actor.must_change:
+        raise NotAllowed("The password is a first one.", advice="Choose one of your own.")
     if actor.through is Through.TOKEN and power in POWERS[actor.role]:
         raise NotAllowed(f"This token may not {_words(power)}.", advice=f"Make a token with the scope {power}.")
     roles = ", ".join(role for role, powers in POWERS.items() if power in powers)

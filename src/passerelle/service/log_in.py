@@ -88,7 +88,8 @@ class LogIns:
         with acting(self._database, asking, "log_in", f"person:{shown}", at=now) as deed:
             self._slow_down(name, address, now)
             identity, source = self._identify(name, password, person)
-            if identity is None or (person is not None and person.state is PersonState.DISABLED):
+            late = person is not None and person.must_change and now > (person.password_at or 0.0) + self._first_seconds
+            if identity is None or late or (person is not None and person.state is PersonState.DISABLED):
                 with self._database.write() as connection:
                     people.add_failure(connection, account=name, address=address, at=now)
                 raise NotLoggedIn(_WRONG)
@@ -192,6 +193,10 @@ class LogIns:
         require(actor, Power.KEEP_PEOPLE)
         return name
 
+    @property
+    def _first_seconds(self) -> float:
+        return self._settings.first_password_days * 86400.0
+
     def _slow_down(self, name: str, address: str, now: float) -> None:
         with self._database.read() as connection:
             since = now - WINDOW_SECONDS
@@ -265,6 +270,7 @@ def digest(secret: str) -> str:
 
 
 def actor_of(person: people.Person, *, through: Through, address: str = "", login_id: int | None = None) -> Actor:
-    """Return who asks, with the powers of the person's role."""
+    """Return who asks, with the powers of the person's role; with none while the password is one that somebody else chose."""
     role = PersonRole(person.role)
-    return Actor(person.name, role, POWERS[role], through, frozenset(person.groups), address, login_id)
+    powers = frozenset() if person.must_change else POWERS[role]
+    return Actor(person.name, role, powers, through, frozenset(person.groups), address, login_id, must_change=person.must_change)

@@ -34,6 +34,7 @@ class PersonView(BaseModel):
     groups: list[str]
     made_at: float
     seen_at: float | None
+    must_change: bool
 
 
 class People:
@@ -88,9 +89,12 @@ class People:
         mail: str = "",
         password: str | None = None,
         source: str = LOCAL,
+        own: bool = False,
         at: float | None = None,
     ) -> PersonView:
         """Make an account. password: of a local one; another source checks its own.
+
+        own: the person typed the password; else it is a first one, which leads to nothing but a new one.
 
         Raises:
             NotAllowed: only who keeps people may. Conflict: there is one of this name.
@@ -120,6 +124,7 @@ class People:
                     full_name=full_name,
                     mail=mail,
                     password_hash=password_hash,
+                    must_change=password_hash is not None and not own,
                     at=now,
                 )
                 deed.done(connection, role=role, source=source)
@@ -210,9 +215,11 @@ class People:
             if own and not self._passwords.check(person.password_hash, old or ""):
                 raise NotAllowed("The old password is not right.")
             check_password(new, known=(name, person.full_name, person.mail, self._facility, "passerelle"))
+            if own and self._passwords.check(person.password_hash, new):
+                raise BadInput("The new password is the old one.", advice="Choose another.")
             password_hash = self._passwords.hash(new)
             with self._database.write() as connection:
-                people.change(connection, name, password_hash=password_hash)
+                people.change(connection, name, password_hash=password_hash, password_at=now, must_change=not own)
                 keep = actor.login_id if own else None
                 ended = people.end_logins(connection, "password changed", at=now, person_id=person.id, keep=keep)
                 people.forget_failures(connection, account=name)
@@ -231,6 +238,7 @@ def view(person: people.Person) -> PersonView:
         groups=list(person.groups),
         made_at=person.made_at,
         seen_at=person.seen_at,
+        must_change=person.must_change,
     )
 
 

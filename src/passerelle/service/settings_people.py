@@ -16,6 +16,9 @@ class PeopleSettings(Section):
     log_in: bool = Field(default=False, description="Ask people for their name and password.")
     idle_hours: float = Field(default=8.0, gt=0, description="A log-in ends when it was not used for so long.")
     longest_hours: float = Field(default=72.0, gt=0, description="A log-in ends after so long, used or not.")
+    first_password_days: float = Field(
+        default=7.0, gt=0, description="How long a password that somebody else chose lets its person in, to choose another."
+    )
     token_longest_days: float = Field(default=365.0, gt=0, description="The latest end that a personal token may have.")
     pam_service: str = Field(
         default="",

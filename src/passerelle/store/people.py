@@ -16,7 +16,10 @@ from passerelle.store.tables_people import login_failures, logins, people
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account. source: who checks its password (local, pam, ldap). groups: as the source said at the latest log-in."""
+    """An account. source: who checks its password (local, pam, ldap). groups: as the source said at the latest log-in.
+
+    must_change: somebody else chose the password, at `password_at`; the person chooses another before anything else.
+    """
 
     id: int
     name: str
@@ -29,6 +32,8 @@ class Person:
     groups: tuple[str, ...]
     made_at: float
     seen_at: float | None
+    password_at: float | None
+    must_change: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ def create(
     full_name: str = "",
     mail: str = "",
     password_hash: str | None = None,
+    must_change: bool = False,
     groups: Sequence[str] = (),
     at: float,
 ) -> Person:
@@ -72,6 +78,8 @@ def create(
         "source": source,
         "state": PersonState.ENABLED,
         "password_hash": password_hash,
+        "password_at": None if password_hash is None else at,
+        "must_change": must_change,
         "groups": [storable(group) for group in groups],
         "made_at": at,
     }
@@ -108,7 +116,7 @@ def every(connection: Connection) -> list[Person]:
 
 
 def change(connection: Connection, name: str, **values: Any) -> Person:
-    """Change what is not a state (full_name, mail, role, source, password_hash, groups, seen_at).
+    """Change what is not a state (full_name, mail, role, source, groups, seen_at, password_hash, …).
 
     Raises:
         NotFound: there is no such account.

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from passerelle.store.tables import metadata
 
@@ -20,6 +34,8 @@ people = Table(
     Column("groups", JSON, nullable=False, default=list),  # as the source said at the latest log-in
     Column("made_at", Float, nullable=False),
     Column("seen_at", Float),  # latest log-in
+    Column("password_at", Float),
+    Column("must_change", Boolean, nullable=False, default=False, server_default=false()),  # somebody else chose the password
     UniqueConstraint("name"),
 )
 

@@ -64,8 +64,8 @@ def passwords() -> Passwords:
 @pytest.fixture
 def people(database: Database, passwords: Passwords) -> People:
     made = People(database, passwords, sources=["ldap"], facility="Cryo-EM facility")
-    made.create(ROOT, "anna", role=PersonRole.ADMIN, password=GOOD, at=1.0)
-    made.create(ROOT, "bob", password=OTHER, at=1.0)
+    made.create(ROOT, "anna", role=PersonRole.ADMIN, password=GOOD, own=True, at=1.0)
+    made.create(ROOT, "bob", password=OTHER, own=True, at=1.0)
     return made
 
 
@@ -231,6 +231,25 @@ def test_a_new_password_needs_the_old_one_and_ends_other_log_ins(people: People,
         logins.who(first.secret)
     with pytest.raises(NotLoggedIn):
         logins.log_in("bob", OTHER, address="c")
+
+
+def test_a_first_password_leads_to_nothing_but_a_new_one_and_not_for_long(people: People, logins: LogIns) -> None:
+    first = "copper willow north engine"
+    people.create(ROOT, "carol", role=PersonRole.OPERATOR, password=first, at=0.0)
+    carol = logins.log_in("carol", first, address="a", at=6 * DAY).actor
+    assert carol.must_change
+    assert not carol.powers
+    with pytest.raises(NotAllowed, match="first one"):
+        require(carol, Power.LOOK)
+    with pytest.raises(BadInput, match="the old one"):
+        people.set_password(carol, "carol", first, old=first)
+    with pytest.raises(NotLoggedIn):
+        logins.log_in("carol", first, address="a", at=8 * DAY)
+    people.set_password(carol, "carol", GOOD, old=first, at=6 * DAY)
+    again = logins.log_in("carol", GOOD, address="a", at=60 * DAY).actor
+    assert Power.STEER in again.powers
+    people.set_password(page("anna", PersonRole.ADMIN), "carol", first, at=60 * DAY)
+    assert not logins.log_in("carol", first, address="a", at=61 * DAY).actor.powers
 
 
 # -- log-ins --
