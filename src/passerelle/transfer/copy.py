@@ -17,8 +17,10 @@ import errno
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from passerelle.core.errors import BadFile, Busy, Conflict, NotFound, PasserelleError, StorageError, storage_errors
 from passerelle.transfer import kernel
@@ -28,11 +30,12 @@ from passerelle.transfer.blocks import CutShort, Digests, NamedFile, Tick, block
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, Buffers, MediumFile
 from passerelle.transfer.outcome import Outcome, problem_of
-from passerelle.transfer.plan import Batch, Task, describes
+from passerelle.transfer.plan import SMALL_BYTES, Batch, Task, describes
 from passerelle.transfer.tree import Entry, Kind, entry_of, look
 
 TEMPORARY_PREFIX = ".p-"  # short and fixed: a prefix before a name of 255 bytes would be too long for the file system
 _TRIES = 3
+_AHEAD = 32
 _MANY_FOLDERS = 8
 _CLOCK_TICK_NS = 20_000_000  # longer than the kernel's clock takes from one time stamp to the next
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hold us
@@ -119,15 +122,17 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
                     _discard(drafts.pop(number))
 
         try:
-            for number, task in enumerate(tasks):
-                try:
-                    drafts[number] = _write(leg, task, sources.of(task.folder), targets.of(task.folder), open_files)
-                except PasserelleError as error:
-                    done[number] = error
+            with contextlib.closing(_sources(leg, tasks, sources)) as opened:
+                for number, (task, source) in enumerate(zip(tasks, opened, strict=True)):
+                    try:
+                        drafts[number] = _write(leg, task, source, targets.of(task.folder), open_files)
+                    except PasserelleError as error:
+                        done[number] = error
             if len(drafts) > 1 and kernel.can_sync_whole(leg.target.descriptor):
                 _sync_together(leg, drafts, done)
             else:
                 each(_sync)
+            each(_read_ahead)
             each(_compare)
             each(_publish)
             _settle(leg, {draft.folder for draft in drafts.values()})
@@ -144,10 +149,46 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
 # -- 1. write
 
 
-def _write(leg: Leg, task: Task, source: int, target: int, open_files: contextlib.ExitStack) -> _Draft:
-    path, name = task.path, task.name
-    with storage_errors(leg.source.named(path)):
-        reading = os.open(name, _READ, dir_fd=source)
+class _Source(NamedTuple):
+    """A source that was opened, or the error of opening it; and the folder that it lies in."""
+
+    reading: int
+    folder: int
+    error: PasserelleError | None = None
+
+
+def _sources(leg: Leg, tasks: Sequence[Task], folders: _Folders) -> Generator[_Source]:
+    """Open the sources in their order, some of them ahead, so that the kernel reads the next ones while we copy this one."""
+    ahead: deque[_Source] = deque()
+    try:
+        for task in tasks:
+            ahead.append(_open(leg, task, folders))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+    finally:
+        for source in ahead:
+            if source.error is None:
+                os.close(source.reading)
+
+
+def _open(leg: Leg, task: Task, folders: _Folders) -> _Source:
+    try:
+        folder = folders.of(task.folder)
+        with storage_errors(leg.source.named(task.path)):
+            reading = os.open(task.name, _READ, dir_fd=folder)
+            if task.size < DIRECT_BYTES:
+                MediumFile(reading).read_ahead()
+    except PasserelleError as error:
+        return _Source(-1, -1, error)
+    return _Source(reading, folder)
+
+
+def _write(leg: Leg, task: Task, source: _Source, target: int, open_files: contextlib.ExitStack) -> _Draft:
+    if source.error is not None:
+        raise source.error
+    path, reading = task.path, source.reading
     try:
         entry = _at_rest(leg, path, reading)
         temporary = leg.temporary()
@@ -157,7 +198,7 @@ def _write(leg: Leg, task: Task, source: int, target: int, open_files: contextli
         file = MediumFile(writing)
         try:
             digests = _pour(leg, entry, reading, file)
-            _unchanged(leg, entry, source)
+            _unchanged(leg, entry, source.folder)
             _as_expected(leg, task, entry, digests)
             with storage_errors(leg.target.named(path)):
                 lost = carry_over(reading, writing, entry, leg.keep)
@@ -262,12 +303,20 @@ def _sync_together(leg: Leg, drafts: dict[int, _Draft], done: dict[int, _Done]) 
 # -- 3. compare
 
 
+def _read_ahead(leg: Leg, draft: _Draft) -> None:
+    """See to it that a draft is read from the medium: past the page cache or, if it is small, when it was dropped there."""
+    size, file = draft.entry.size, draft.file
+    with storage_errors(leg.target.named(draft.task.path)):
+        if size < SMALL_BYTES and not file.direct and file.forget(size):
+            file.read_ahead()  # many small reads at a time, instead of one after the other
+        elif not file.go_direct():
+            file.forget(size)
+
+
 def _compare(leg: Leg, draft: _Draft) -> None:
     """Read the draft back from the medium; raise if a block is not what was written."""
     path, size, file = draft.task.path, draft.entry.size, draft.file
     with storage_errors(leg.target.named(path)):
-        if not file.go_direct():
-            file.forget()
         found = os.fstat(file.descriptor).st_size
     if found != size:
         raise StorageError(f"has {found} bytes after it was written, not {size}.", path=leg.target.named(path))
@@ -311,7 +360,7 @@ def _rename(folder: int, old: str, new: str) -> None:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
             raise
-        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)  # refuses a name that is taken as well
         os.unlink(old, dir_fd=folder)
 
 

@@ -221,7 +221,7 @@ class Copying:
             self._note(f"{listing.folder.path}/{second}".lstrip("/"), f"Windows takes it for the same as {printable(first)}.")
         rows = self._ledger.manifest.rows
         links: list[tuple[Entry, bool]] = []
-        unchanged = unchanged_bytes = 0
+        unchanged = unchanged_bytes = found = found_bytes = 0
         for name, entry in listing.entries.items():
             if entry.kind is Kind.FOLDER:
                 continue
@@ -236,7 +236,8 @@ class Copying:
             what = step(entry, there.entries.get(name), rows.get(entry.path))
             if entry.path not in self._seen:
                 self._seen.add(entry.path)
-                self._meter.add(known_files=1, known_bytes=entry.size if entry.kind is Kind.FILE else 0)
+                found += 1
+                found_bytes += entry.size if entry.kind is Kind.FILE else 0
             if what is Step.NOTHING:
                 unchanged += entry.path not in self._done
                 unchanged_bytes += rows[entry.path].size if entry.path not in self._done else 0
@@ -250,7 +251,8 @@ class Copying:
                 yield Task(
                     entry.path, entry.size, what is Step.REPLACE, expected if expected and describes(expected, entry) else None
                 )
-        self._meter.add(files=unchanged, bytes=unchanged_bytes, unchanged=unchanged)
+        counts = {"known_files": found, "known_bytes": found_bytes}
+        self._meter.add(files=unchanged, bytes=unchanged_bytes, unchanged=unchanged, **counts)
         self._make_links(listing.folder.path, links)
 
     def _make_links(self, path: str, links: list[tuple[Entry, bool]]) -> None:

@@ -100,15 +100,15 @@ def reserve(descriptor: int, size: int) -> None:
             raise OSError(code, os.strerror(code))
 
 
-def cached_share(descriptor: int, size: int) -> float:
-    """Return which share of a file's first `size` bytes is in the page cache; 0 where the kernel does not tell."""
+def cached_share(descriptor: int, size: int) -> float | None:
+    """Return which share of a file's first `size` bytes is in the page cache; None where the kernel does not tell."""
     pages = -(-size // os.sysconf("SC_PAGESIZE"))
     span, answer = _Range(0, size), _CacheStat()
     arguments = (ctypes.c_uint(descriptor), ctypes.byref(span), ctypes.byref(answer), ctypes.c_uint(0))
     try:
         _call(_CACHESTAT, *arguments)
     except OSError:
-        return 0.0
+        return None
     return answer.cached / pages if pages else 1.0
 
 

@@ -34,6 +34,7 @@ MANIFEST = "manifest.jsonl"
 _VERSION = 1
 _BLOCK_DIGITS = 32
 _DIGEST_DIGITS = 64
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Row(NamedTuple):
@@ -192,7 +193,7 @@ def _legs(head: dict[str, Any], path: str) -> list[str]:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    return _ENCODE(value).encode() + b"\n"
 
 
 def _sealed(line: bytes) -> bytes:

@@ -103,13 +103,18 @@ class MediumFile:
             if self.direct and done < size and done % _ALIGN:
                 self.go_cached()
 
-    def forget(self) -> None:
-        """Drop the file's clean pages from the page cache, so that the next read comes from the medium."""
+    def forget(self, size: int) -> bool:
+        """Drop the file's clean pages from the page cache; tell whether the kernel says that none of them is left."""
         os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        return kernel.cached_share(self.descriptor, size) == 0.0
+
+    def read_ahead(self) -> None:
+        """Let the kernel begin to read the file from the medium, while we do something else."""
+        os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def is_cached(self, size: int) -> bool:
         """Tell whether most of the file is in the page cache, so that to read it there costs no medium."""
-        return kernel.cached_share(self.descriptor, size) >= _MOSTLY_CACHED
+        return (kernel.cached_share(self.descriptor, size) or 0.0) >= _MOSTLY_CACHED
 
 
 def _aligned() -> memoryview:

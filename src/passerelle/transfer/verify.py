@@ -139,7 +139,7 @@ def _verify(root: Root, row: Row, buffers: Buffers, tick: Callable[[int], None])
                 raise BadFile("is no file any more.", advice=_ADVICE, path=root.named(row.path))
             file = MediumFile(reading)
             if not file.go_direct():
-                file.forget()
+                file.forget(entry.size)
         if entry.size != row.size:
             raise BadFile(f"has {entry.size} bytes instead of {row.size}.", advice=_ADVICE, path=root.named(row.path))
         named = NamedFile(file, root.named(row.path), entry.allocated < entry.size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from passerelle.transfer.copy import Leg, copy_batch
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.outcome import Outcome, problem_of
 from passerelle.transfer.plan import Batch, Task
+
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_OPEN_FILES = 4096  # a batch and what is read ahead; the usual limit is 1024
 
 
 def introduce(leg: Leg, keep: Keep, number: int) -> bytes:
@@ -36,6 +40,8 @@ def batch_line(batch: Batch) -> bytes:
 def main() -> None:
     """Copy the batches that come on standard input; answer each with what became of its files."""
     kernel.die_with_parent()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
     source, target, name, run, keep = json.loads(sys.stdin.buffer.readline())
     with _root(source) as source_root, _root(target) as target_root:
         leg = Leg(source_root, target_root, name, run, Keep(*keep))
@@ -61,4 +67,4 @@ def _batch(fields: list[Any]) -> Batch:
 
 
 def _line(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+    return _ENCODE(value).encode("ascii") + b"\n"
