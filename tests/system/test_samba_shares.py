@@ -6,10 +6,11 @@ import contextlib
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -20,6 +21,7 @@ from passerelle.core.errors import BadConfiguration
 from passerelle.programs.samba import samba_status
 from passerelle.programs.samba_config import samba_settings
 from passerelle.service.access import POWERS, Actor, PersonRole, Through
+from passerelle.service.samba_writers import SambaWriters
 from passerelle.service.settings import Settings
 from passerelle.service.shares import LEGACY, MODERN, Shares
 from passerelle.testing.samba_facility import GROUP, PASSWORD, PCS, PEOPLE, ROOT, SambaFacility, missing, wait_for
@@ -166,6 +168,42 @@ def test_two_pcs_write_at_a_time_and_smbd_says_what_is_open(facility: SambaFacil
             thread.join()
     assert not expected & {Path(each.path) for each in samba_status(facility.config).open_files}
     assert (facility.folder / "gateway/krios/live.mrc").read_bytes() == content
+
+
+WRITES_AND_SLEEPS = """
+import sys, time, smbclient
+port, password = int(sys.argv[1]), sys.argv[2]
+who = {"username": "pt-krios", "password": password, "port": port}
+stream = smbclient.open_file(r"\\\\127.0.0.1\\krios-pc\\killed.mrc", mode="wb", share_access="r", buffering=0, **who)
+stream.write(b"x" * 100000)
+print("written", flush=True)
+time.sleep(600)
+"""
+
+
+def test_smbd_says_who_writes_and_that_a_killed_pc_does_not_any_more(facility: SambaFacility) -> None:
+    path = facility.folder / "gateway/krios/killed.mrc"
+    writers = SambaWriters([facility.config])
+    client = subprocess.Popen(
+        [sys.executable, "-c", WRITES_AND_SLEEPS, str(facility.port), PASSWORD], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert client.stdout is not None
+        assert client.stdout.readline().strip() == b"written"
+        assert eventually(lambda: writers(path, path.stat().st_mtime_ns), True)
+    finally:
+        client.kill()
+        client.wait()
+    assert eventually(lambda: writers(path, path.stat().st_mtime_ns), False)
+    assert path.stat().st_size == 100_000
+
+
+def eventually(ask: Callable[[], object], wanted: object) -> bool:
+    for _ in range(100):
+        if ask() is wanted:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 # -- zones --

@@ -54,6 +54,10 @@ def _nothing_expected(place: Place) -> ExpectedFrames | None:
     return None
 
 
+def _nobody_knows(path: Path, mtime_ns: int) -> bool | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentFolder:
     """One instrument's folder and how to watch it.
@@ -61,6 +65,8 @@ class InstrumentFolder:
     quiet_seconds: how long a file that cannot be proven whole must not change.
     expected_frames: asked when a movie is closed; quick, and safe to call from any thread. `Expectations` is one.
     polling: None chooses by the kind of mount.
+    open_elsewhere: asked where the kernel does not say who has a file open: path and mtime in nanoseconds -> whether somebody may
+    still write to it, None where that is not known either. Samba's server is one that knows.
     """
 
     name: str
@@ -69,6 +75,7 @@ class InstrumentFolder:
     quiet_seconds: float = 10.0
     expected_frames: Callable[[Place], ExpectedFrames | None] = field(default=_nothing_expected)
     polling: bool | None = None
+    open_elsewhere: Callable[[Path, int], bool | None] = field(default=_nobody_knows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from passerelle.acquisition.program import Role
@@ -25,7 +25,7 @@ from passerelle.gateway.change import (
 from passerelle.gateway.events import Hints, Wakeups
 from passerelle.gateway.mounts import is_remote, mount_kind
 from passerelle.gateway.records import Moment
-from passerelle.gateway.settle import SettleRules
+from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.tracker import Tracker
 from passerelle.gateway.tree import list_folder, look_into, opened_folder, stat_file
 
@@ -455,11 +455,17 @@ class Patrol:
                     )
                     if look.seen is None:
                         self._same_root()
+                    elif look.writers is Writers.UNKNOWN:
+                        look = replace(look, writers=self._elsewhere(path, look.seen.mtime_ns))
                 except (OSError, _RootIsAnother):
                     self._tracker.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
                     self._same_root()
                     return
                 self._tracker.judged(path, look, _now())
+
+    def _elsewhere(self, path: str, mtime_ns: int) -> Writers:
+        told = self.folder.open_elsewhere(self.folder.path / path, mtime_ns)
+        return Writers.UNKNOWN if told is None else Writers.SOME if told else Writers.NONE
 
     # telling
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerelle.compute import InlineExecutor, PoolExecutor
@@ -24,6 +24,7 @@ from passerelle.service.places import Places
 from passerelle.service.programs import Programs
 from passerelle.service.reach import Reach
 from passerelle.service.recompressor import Recompressor
+from passerelle.service.samba_writers import samba_writers
 from passerelle.service.sealer import sealer_of
 from passerelle.service.settings import Settings, WorkSettings
 from passerelle.service.status import StatusReader
@@ -101,7 +102,12 @@ def dispatcher(
     runner = Runner(ledger, executor, parts.places.outcomes, policy=policy, order=work.order)
     watch = None
     if watching:
-        watch = Watch([each.to_watch() for each in parts.instruments.values()], arrivals.known, arrivals, rules=rules)
+        asked = samba_writers(settings)
+        folders = [
+            replace(each.to_watch(), open_elsewhere=asked[name]) if name in asked else each.to_watch()
+            for name, each in parts.instruments.items()
+        ]
+        watch = Watch(folders, arrivals.known, arrivals, rules=rules)
     guard = None
     if guarded:
         folders = {name: each.folder for name, each in parts.instruments.items()}
