@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test unit check setup setup-test debian-packages clean help wheel
+.PHONY: demo test unit check soak setup setup-test debian-packages clean help wheel
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,10 @@ debian-packages:
 
 bench-%: setup-test debian-packages ## one goal, this project and a peer side by side: make bench-preprocess ARGS="--quick --json FILE"
 	$(BIN)/python -m bench.$(subst -,_,$*) $(ARGS)
+
+soak: setup-test debian-packages ## the faults of the copy, many times more of each (an hour)
+	PASSERELLE_SOAK_CUTS=1000 PASSERELLE_SOAK_FLIPS=4400 PASSERELLE_SOAK_SCHEDULES=5000 PASSERELLE_SOAK_RACES=1000000 \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -s -o timeout=7200 tests/crash -k transfer $(ARGS)
 
 wheel: setup-test ## build the wheel, assets bundled
 	$(PIP) install build && $(BIN)/python -m build --wheel

@@ -23,7 +23,8 @@ from passerelle.transfer.medium import BLOCK_BYTES
 pytest.importorskip("mfusepy", exc_type=(ImportError, OSError), reason="libfuse2 is not installed (tests/apt.txt)")
 
 Mounted = Callable[[Path, dict[str, Any]], tuple[Path, Path]]
-FLIPPED_FILES = int(os.environ.get("PASSERELLE_SOAK_FLIPS", "440"))
+FLIPPED_FILES = 440
+ROUNDS = int(os.environ.get("PASSERELLE_SOAK_FLIPS", "440")) // FLIPPED_FILES
 
 
 @pytest.fixture
@@ -78,14 +79,15 @@ def right(source: Path, target: Path) -> int:
     return count
 
 
-def test_every_bit_that_turns_on_its_way_to_the_medium_is_found_and_named(tmp_path: Path, faulty: Mounted) -> None:
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_every_bit_that_turns_on_its_way_to_the_medium_is_found_and_named(seed: int, tmp_path: Path, faulty: Mounted) -> None:
     source, behind = tmp_path / "source", tmp_path / "behind"
     source.mkdir()
     for number in range(FLIPPED_FILES):
         (source / f"{number:04}").write_bytes(random.randbytes(random.randrange(1, 30_000)))
     for number in range(5):
         (source / f"large {number}").write_bytes(os.urandom(3 * BLOCK_BYTES - 1000))
-    mount, log = faulty(behind, {"flip": 0.6})
+    mount, log = faulty(behind, {"flip": 0.62, "seed": seed})
     done = copy_dataset(source, mount / "target", processes=0)
 
     flips = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("flip")]
@@ -94,7 +96,7 @@ def test_every_bit_that_turns_on_its_way_to_the_medium_is_found_and_named(tmp_pa
         assert words.count("block ") >= 1, (path, words)
         named.update(re.findall(r"block (\d+) \(bytes", words))
     assert named == Counter(flips)
-    assert len(flips) >= 500 * FLIPPED_FILES / 440
+    assert len(flips) >= 500
     assert done.files + len(done.problems) == FLIPPED_FILES + 5
     assert all("came back from the medium other than it was written" in each.message for each in done.problems)
     assert right(source, behind / "target") == done.files

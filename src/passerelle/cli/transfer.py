@@ -26,10 +26,16 @@ def copy(
     source: Annotated[Path, typer.Argument(help="Folder of a dataset; it is only read.")],
     target: Annotated[Path, typer.Argument(help="Folder that is to hold the same; made if it is not there.")],
     leg: Annotated[str, typer.Option(help="What this way is called in the manifest; default: SOURCE to TARGET.")] = "",
+    also: Annotated[
+        list[str] | None, typer.Option(help="A further digest for the manifest: md5, sha1, sha256, sha512; may be repeated.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")] = False,
 ) -> None:
     """Copy a dataset; each file is read back from the medium before it gets its name. Run it again to go on."""
-    done = _watched(lambda control, told: transfers.copy_folder(source, target, leg=leg, control=control, told=told), json)
+    others = tuple(also or ())
+    done = _watched(
+        lambda control, told: transfers.copy_folder(source, target, leg=leg, also=others, control=control, told=told), json
+    )
     _show(done, json, f"{done.files} files, {_size(done.bytes)}, verified in {printable(str(target))}")
 
 

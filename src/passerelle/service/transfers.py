@@ -12,14 +12,24 @@ from passerelle.transfer import Control, Copied, Problem, Progress, Verified, co
 Told = Callable[[Progress], None]
 
 
-def copy_folder(source: Path, target: Path, *, leg: str = "", control: Control | None = None, told: Told | None = None) -> Copied:
+def copy_folder(
+    source: Path,
+    target: Path,
+    *,
+    leg: str = "",
+    also: tuple[str, ...] = (),
+    control: Control | None = None,
+    told: Told | None = None,
+) -> Copied:
     """Copy a dataset so that each file is read back from the medium; run again, it goes on. leg: its name in the manifest.
+
+    also: further digests for the manifest, as md5.
 
     Raises:
         PasserelleError: nothing could be copied at all; problems of single files are in what is returned.
     """
     name = leg or f"{source.resolve().name} to {target.resolve().name}"
-    return copy_dataset(source, target, leg=name, control=control, told=told or _nobody)
+    return copy_dataset(source, target, leg=name, also=also, control=control, told=told or _nobody)
 
 
 def verify_folder(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -28,10 +29,11 @@ Tick = Callable[[int], None]  # told how many bytes are done; may wait (pause) a
 
 
 class Digests(NamedTuple):
-    """BLAKE3 of all bytes, 64 hexadecimal digits, and XXH3-128 of each block."""
+    """BLAKE3 of all bytes, 64 hexadecimal digits, and XXH3-128 of each block. also: digests asked for by name."""
 
     whole: str
     blocks: tuple[bytes, ...]
+    also: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -51,14 +53,25 @@ class NamedFile(NamedTuple):
     holes: bool
 
 
-def pour(source: NamedFile, target: NamedFile | None, size: int, buffers: Buffers, tick: Tick, lanes: int = 1) -> Digests:
+def pour(
+    source: NamedFile,
+    target: NamedFile | None,
+    size: int,
+    buffers: Buffers,
+    tick: Tick,
+    lanes: int = 1,
+    also: tuple[str, ...] = (),
+) -> Digests:
     """Copy `size` bytes and return their digests; holes of the source stay holes. target: None: only the digests are wanted.
+
+    also: names of further digests, as `hashlib` has them.
 
     Raises:
         CutShort: the source has become shorter. StorageError and its kin: reading or writing failed; the file is named.
     """
     count = -(-size // BLOCK_BYTES)
     whole = blake3()
+    others = [(name, hashlib.new(name, usedforsecurity=False)) for name in also]
     digests = [b""] * count
     lanes = min(lanes, count)
     turn = _Turn() if lanes > 1 else None
@@ -72,6 +85,8 @@ def pour(source: NamedFile, target: NamedFile | None, size: int, buffers: Buffer
                 content = _ZEROS[:length] if not parts else _read(source, buffer, start, length)
                 with turn.of(index) if turn else _ALONE:
                     whole.update(content)
+                    for _, other in others:
+                        other.update(content)
                 digests[index] = _digest(content)
                 if target is not None:
                     for begin, end in parts:
@@ -79,7 +94,7 @@ def pour(source: NamedFile, target: NamedFile | None, size: int, buffers: Buffer
                 tick(length)
 
     _run(lane, lanes)
-    return Digests(whole.hexdigest(), tuple(digests))
+    return Digests(whole.hexdigest(), tuple(digests), tuple((name, other.hexdigest()) for name, other in others))
 
 
 def differing(file: NamedFile, size: int, blocks: tuple[bytes, ...], buffers: Buffers, tick: Tick, lanes: int = 1) -> list[int]:

@@ -44,13 +44,17 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Leg:
-    """One way of a dataset from a folder to a folder. run: names this run's temporary files; lanes: how many blocks at a time."""
+    """One way of a dataset from a folder to a folder.
+
+    run: names this run's temporary files. also: further digests that are wanted. lanes: how many blocks are copied at a time.
+    """
 
     source: Root
     target: Root
     name: str
     run: str
     keep: Keep
+    also: tuple[str, ...] = ()
     lanes: int = 1
     tick: Tick = lambda size: None
     buffers: Buffers = field(default_factory=Buffers)
@@ -239,7 +243,7 @@ def _pour(leg: Leg, entry: Entry, reading: int, file: MediumFile) -> Digests:
                 kernel.reserve(file.descriptor, size)
             file.go_direct()
     try:
-        digests = pour(source, target, size, leg.buffers, leg.tick, leg.lanes)
+        digests = pour(source, target, size, leg.buffers, leg.tick, leg.lanes, leg.also)
     except CutShort as error:
         raise _changed(leg, entry.path) from error
     if size >= DIRECT_BYTES or holes:
@@ -400,7 +404,7 @@ def _discard(draft: _Draft) -> None:
 
 def _row(draft: _Draft, now: float, leg: str) -> Row:
     entry, digests = draft.entry, draft.digests
-    return Row(entry.path, entry.size, entry.mtime_ns, digests.whole, digests.text, now, leg)
+    return Row(entry.path, entry.size, entry.mtime_ns, digests.whole, digests.text, now, leg, "", digests.also)
 
 
 class _Folders:

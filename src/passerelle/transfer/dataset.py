@@ -15,6 +15,7 @@ from passerelle.transfer.copy import Leg, copy_batch
 from passerelle.transfer.folders import finish_folders, matching_folder, sweep
 from passerelle.transfer.ledger import Ledger, read_manifest
 from passerelle.transfer.links import copy_link, link_again
+from passerelle.transfer.manifest import OTHER_DIGESTS
 from passerelle.transfer.movers import Movers
 from passerelle.transfer.names import twins, windows_trouble
 from passerelle.transfer.outcome import Outcome, Problem, problem_of
@@ -61,6 +62,7 @@ def copy_dataset(
     *,
     leg: str = "copy",
     keep: Keep | None = None,
+    also: tuple[str, ...] = (),
     control: Control | None = None,
     told: Told = lambda progress: None,
     processes: int | None = None,
@@ -68,14 +70,14 @@ def copy_dataset(
     """Make the folder `target` hold what `source` holds, each file verified on the medium; return what came of it.
 
     What is verified already and has not changed since is not copied again. Nothing in the target is deleted, and nothing replaced
-    that an earlier copy has not brought. leg: what this way of the dataset is called in its manifest. processes: for small files;
-    one a processor, if left out.
+    that an earlier copy has not brought. leg: what this way of the dataset is called in its manifest. also: further digests for
+    the manifest, some of md5, sha1, sha256, sha512. processes: for small files; one a processor, if left out.
 
     Raises:
         NotFound: there is no such folder. BadInput: one lies in the other. Busy: another copy writes to the target.
         BadFile: a manifest is damaged. StorageError and kin: the target cannot be written to at all.
     """
-    with copying(source, target, leg=leg, keep=keep, control=control, told=told, processes=processes) as work:
+    with copying(source, target, leg=leg, keep=keep, also=also, control=control, told=told, processes=processes) as work:
         work.look()
         return work.finish()
 
@@ -87,12 +89,15 @@ def copying(
     *,
     leg: str = "copy",
     keep: Keep | None = None,
+    also: tuple[str, ...] = (),
     control: Control | None = None,
     told: Told = lambda progress: None,
     processes: int | None = None,
 ) -> Generator[Copying]:
     """Take source and target for a copy that looks at the source as often as its caller wishes; as `copy_dataset`."""
     control = control or Control()
+    if unknown := [name for name in also if name not in OTHER_DIGESTS]:
+        raise BadInput(f"`{unknown[0]}` is no digest that a manifest has.", advice=f"Choose of {', '.join(OTHER_DIGESTS)}.")
     with Root(source) as source_root:
         _apart(source, target)
         with storage_errors(target):
@@ -103,7 +108,7 @@ def copying(
                 name = printable(leg)
                 meter = Meter(told, control)
                 kept = keep or Keep.all_allowed()
-                way = Leg(source_root, target_root, name, ledger.run, kept, _BLOCK_LANES, _tick(control, meter))
+                way = Leg(source_root, target_root, name, ledger.run, kept, also, _BLOCK_LANES, _tick(control, meter))
                 yield Copying(way, ledger, control, meter, os.cpu_count() or 1 if processes is None else processes)
             finally:
                 ledger.close()

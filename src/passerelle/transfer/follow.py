@@ -23,6 +23,7 @@ def follow_dataset(
     closed: Callable[[], bool],
     leg: str = "copy",
     keep: Keep | None = None,
+    also: tuple[str, ...] = (),
     control: Control | None = None,
     told: Told = lambda progress: None,
     wake: threading.Event | None = None,
@@ -46,7 +47,7 @@ def follow_dataset(
         age_ns = clock_ns() - max(entry.mtime_ns, entry.ctime_ns)
         return age_ns >= quiet_seconds * 1e9 or age_ns < -1e9  # a clock that was set back must not hold a file for ever
 
-    with copying(source, target, leg=leg, keep=keep, control=control, told=told, processes=processes) as work:
+    with copying(source, target, leg=leg, keep=keep, also=also, control=control, told=told, processes=processes) as work:
         while not (ended := closed()) and not control.cancelled:
             work.look(quiet)
             wake.wait(poll_seconds)

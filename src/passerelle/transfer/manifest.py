@@ -31,6 +31,7 @@ from passerelle.transfer.beneath import checked
 from passerelle.transfer.medium import BLOCK_BYTES
 
 MANIFEST = "manifest.jsonl"
+OTHER_DIGESTS = ("md5", "sha1", "sha256", "sha512")  # what depositions ask for
 _VERSION = 1
 _BLOCK_DIGITS = 32
 _DIGEST_DIGITS = 64
@@ -38,7 +39,7 @@ _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Row(NamedTuple):
-    """What is known of one file, or of one link (`link_to` is set then, and there is no digest)."""
+    """What is known of one file, or of one link: `link_to` is set then, and there is no digest. also: digests asked for."""
 
     path: str
     size: int
@@ -48,6 +49,7 @@ class Row(NamedTuple):
     at: float
     leg: str
     link_to: str = ""
+    also: tuple[tuple[str, str], ...] = ()
 
     def block(self, index: int) -> str:
         """Return the digest of a block; "" for files of one block."""
@@ -150,6 +152,7 @@ def _fields(row: Row) -> dict[str, Any]:
     named |= {"size": row.size, "mtime_ns": row.mtime_ns, "blake3": row.digest}
     if row.blocks:
         named["xxh3_128"] = row.blocks
+    named |= dict(row.also)
     return named | {"at": row.at}
 
 
@@ -164,7 +167,8 @@ def _row(fields: dict[str, Any], legs: list[str] | None, path: str, number: int)
         whole = link_to or (size >= 0 and len(digest) == _DIGEST_DIGITS and len(blocks) == expected * _BLOCK_DIGITS)
         if not (whole and isinstance(size, int) and isinstance(mtime_ns, int) and isinstance(leg, str)):
             raise ValueError(name)
-        return Row(checked(name), size, mtime_ns, digest, blocks, float(fields["at"]), leg, link_to)
+        also = tuple((other, str(fields[other])) for other in OTHER_DIGESTS if other in fields)
+        return Row(checked(name), size, mtime_ns, digest, blocks, float(fields["at"]), leg, link_to, also)
     except (BadInput, KeyError, IndexError, TypeError, ValueError) as error:
         raise BadFile(f"has no row of a manifest in line {number}.", advice="Restore this file.", path=path) from error
 

@@ -40,7 +40,12 @@ def problem_of(path: str, error: PasserelleError) -> Problem:
     return Problem(path, type(error).__name__, where + error.message, error.advice)
 
 
+def row_from(fields: list[Any] | None) -> Row | None:
+    """Read a row that came as JSON."""
+    return Row(*fields)._replace(also=tuple((name, digest) for name, digest in fields[-1])) if fields else None
+
+
 def outcome_from(fields: list[Any]) -> Outcome:
     """Read an outcome that came as JSON from a worker process."""
     path, row, problem, notes, size = fields
-    return Outcome(path, Row(*row) if row else None, Problem(*problem) if problem else None, tuple(notes), size)
+    return Outcome(path, row_from(row), Problem(*problem) if problem else None, tuple(notes), size)

@@ -18,8 +18,7 @@ from passerelle.transfer import kernel
 from passerelle.transfer.attributes import Keep
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.copy import Leg, copy_batch
-from passerelle.transfer.manifest import Row
-from passerelle.transfer.outcome import Outcome, problem_of
+from passerelle.transfer.outcome import Outcome, problem_of, row_from
 from passerelle.transfer.plan import Batch, Task
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
@@ -29,7 +28,7 @@ _OPEN_FILES = 4096  # a batch and what is read ahead; the usual limit is 1024
 def introduce(leg: Leg, keep: Keep, number: int) -> bytes:
     """Return the first line for a worker: the folders, and the names that its temporary files may have."""
     roots = [[os.fspath(root.path), *root.identity] for root in (leg.source, leg.target)]
-    return _line([*roots, leg.name, f"{leg.run}-{number:x}", [keep.owner, keep.mode, keep.extended]])
+    return _line([*roots, leg.name, f"{leg.run}-{number:x}", [keep.owner, keep.mode, keep.extended], leg.also])
 
 
 def batch_line(batch: Batch) -> bytes:
@@ -42,9 +41,9 @@ def main() -> None:
     kernel.die_with_parent()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
-    source, target, name, run, keep = json.loads(sys.stdin.buffer.readline())
+    source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
     with _root(source) as source_root, _root(target) as target_root:
-        leg = Leg(source_root, target_root, name, run, Keep(*keep))
+        leg = Leg(source_root, target_root, name, run, Keep(*keep), tuple(also))
         for line in sys.stdin.buffer:
             sys.stdout.buffer.write(_line(_copied(leg, _batch(json.loads(line)))))
             sys.stdout.buffer.flush()
@@ -63,7 +62,7 @@ def _root(fields: list[Any]) -> Root:
 
 
 def _batch(fields: list[Any]) -> Batch:
-    return tuple(Task(path, size, replace, Row(*row) if row else None) for path, size, replace, row in fields)
+    return tuple(Task(path, size, replace, row_from(row)) for path, size, replace, row in fields)
 
 
 def _line(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -204,6 +205,23 @@ def test_names_of_one_file_stay_names_of_one_file(source: Path, tmp_path: Path) 
     assert copy(source, target).whole
     assert (target / "z").stat().st_ino == (target / "a" / "middling").stat().st_ino
     assert copy(source, target).unchanged == 24
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_further_digests_are_in_the_manifest_where_they_are_asked_for(processes: int, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for number in range(100):
+        (source / f"{number}").write_bytes(b"%d" % number)
+    copy_dataset(source, target, also=("md5", "sha256"), processes=processes)
+    with Root(target) as root:
+        manifest = read_manifest(root)
+    assert dict(manifest.rows["7"].also) == {
+        "md5": hashlib.md5(b"7").hexdigest(),
+        "sha256": hashlib.sha256(b"7").hexdigest(),
+    }
+    with pytest.raises(BadInput, match="crc32"):
+        copy_dataset(source, target, also=("crc32",))
 
 
 def test_two_copies_do_not_write_into_one_dataset(source: Path, tmp_path: Path) -> None:
