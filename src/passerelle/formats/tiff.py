@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile, UnsupportedFile
 from passerelle.formats import tiff_pages as tags
+from passerelle.formats.lzw_decode import CORRUPT, decode_strips, decoded_size
 from passerelle.formats.movie import BLOCK_BYTES, OpenMovie
 from passerelle.formats.nibbles import unpack
 from passerelle.formats.reader import MovieHeader
@@ -115,31 +116,43 @@ class TiffReader(OpenMovie):
     def _strip_rows(self, index: int) -> Iterator[NDArray[np.uint8]]:
         """Yield the decoded rows of a page, a strip or several small ones at a time; each time in the same memory."""
         page, row_bytes = self._pages[index], self._layout.row_bytes
-        rows = page.rows_per_strip
-        room = min(page.height, rows * max(1, BLOCK_BYTES // (rows * row_bytes)))
-        stored = self._scratch(room, row_bytes)
-        filled = 0
-        for strip, block in enumerate(self._strips(index)):
-            there = min(rows, page.height - strip * rows)
-            self._decode_strip(page, block, stored[filled : filled + there], index)
-            filled += there
-            if filled + rows > room:
-                yield stored[:filled]
-                filled = 0
-        if filled:
-            yield stored[:filled]
+        packed, starts = self._packed(index)
+        together = max(1, BLOCK_BYTES // (page.rows_per_strip * row_bytes))
+        stored = self._scratch(min(page.height, together * page.rows_per_strip), row_bytes)
+        for first in range(0, len(starts), together):
+            last = min(first + together, len(starts))
+            rows = stored[: min(page.height, last * page.rows_per_strip) - first * page.rows_per_strip]
+            if page.compression == _LZW:
+                self._decode_lzw(packed, starts, range(first, last), rows, index)
+            else:
+                for strip in range(first, last):
+                    place = rows[(strip - first) * page.rows_per_strip :][: page.rows_per_strip]
+                    self._decode_strip(page, packed[starts[strip] :][: page.counts[strip]].data, place, index)
+            yield rows
 
-    def _strips(self, index: int) -> Iterator[memoryview]:
-        """Yield the stored bytes of each strip; in one read where they lie together."""
+    def _packed(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the stored bytes of a page's strips, and where in them each begins; in one read where they lie together."""
         page = self._pages[index]
-        strips = zip(page.offsets, page.counts, strict=True)
         begin = min(page.offsets)
         end = max(map(operator.add, page.offsets, page.counts))
         if end - begin <= sum(page.counts) + 65536:
-            block = memoryview(self._source.read(begin, end - begin))
-            yield from (block[offset - begin : offset - begin + count] for offset, count in strips)
+            block = self._source.read(begin, end - begin)
+            starts = np.subtract(page.offsets, begin, dtype=np.int64)
         else:
-            yield from (memoryview(self._source.read(offset, count)) for offset, count in strips)
+            block = b"".join(map(self._source.read, page.offsets, page.counts))
+            starts = np.cumsum([0, *page.counts[:-1]], dtype=np.int64)
+        return np.frombuffer(block, np.uint8), starts
+
+    def _decode_lzw(
+        self, packed: NDArray[np.uint8], starts: NDArray[np.int64], strips: range, rows: NDArray[np.uint8], index: int
+    ) -> None:
+        page = self._pages[index]
+        counts = np.array(page.counts[strips.start : strips.stop], np.int64)
+        starts = starts[strips.start : strips.stop]
+        strip_bytes = page.rows_per_strip * self._layout.row_bytes
+        done, found = decode_strips(packed, starts, counts, rows.reshape(-1), strip_bytes)
+        if done < len(starts):
+            raise self._short(index, found, min(strip_bytes, rows.nbytes - done * strip_bytes))
 
     def _decode_strip(self, page: Page, block: memoryview, rows: NDArray[np.uint8], index: int) -> None:
         if page.compression == _NONE:
@@ -157,11 +170,17 @@ class TiffReader(OpenMovie):
         page = self._pages[index]
         if index in self._proven or page.height * self._layout.row_bytes <= self._source.size:
             return
-        for strip, block in enumerate(self._strips(index)):
+        packed, starts = self._packed(index)
+        for strip, start in enumerate(starts):
+            block = packed[start:][: page.counts[strip]]
             rows = min(page.rows_per_strip, page.height - strip * page.rows_per_strip)
             wanted = rows * self._layout.row_bytes
             with self._codec_errors(index):
-                found = _decoded_size(page.compression, block, wanted)
+                found = (
+                    decoded_size(block, wanted)
+                    if page.compression == _LZW
+                    else _decoded_size(page.compression, block.data, wanted)
+                )
             if found < wanted:
                 raise self._short(index, found, wanted)
         self._proven.add(index)
@@ -174,6 +193,8 @@ class TiffReader(OpenMovie):
             raise BadFile(f"frame {index} is corrupt: {error}.", path=self.path) from error
 
     def _short(self, index: int, found: int, expected: int) -> BadFile:
+        if found == CORRUPT:
+            return BadFile(f"frame {index} is corrupt: a strip holds a code of LZW that has no meaning.", path=self.path)
         return BadFile(f"frame {index} is corrupt: a strip holds {found:,} bytes, {expected:,} expected.", path=self.path)
 
 
@@ -184,8 +205,6 @@ def _lie_together(page: Page, expected: int) -> bool:
 
 
 def _decoder(compression: int) -> Callable[..., Any]:
-    if compression == _LZW:
-        return imagecodecs.lzw_decode
     if compression == _PACKBITS:
         return imagecodecs.packbits_decode
     return imagecodecs.deflate_decode

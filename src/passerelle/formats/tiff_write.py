@@ -16,6 +16,7 @@ from passerelle.core.atomic import atomic_write
 from passerelle.core.errors import BadFile, BadInput, StorageError
 from passerelle.formats import tiff_assemble as kinds
 from passerelle.formats import tiff_pages as tags
+from passerelle.formats.lzw_encode import encode_strip
 from passerelle.formats.source import Source
 from passerelle.formats.tiff import TiffReader
 from passerelle.formats.tiff_assemble import Tag, TiffAssembly
@@ -31,16 +32,12 @@ Method = Literal["lzw", "deflate"]
 COMPRESSIONS: dict[Method, int] = {"lzw": 5, "deflate": 8}
 
 
-def _lzw(rows: NDArray[Any]) -> bytes:
-    return bytes(imagecodecs.lzw_encode(rows.tobytes()))
-
-
 def _deflate(rows: NDArray[Any]) -> bytes:
     # counts have little but their entropy to save: higher levels gain a tenth and take four times as long
     return bytes(imagecodecs.deflate_encode(rows.tobytes(), level=1))
 
 
-_ENCODERS: dict[Method, Callable[[NDArray[Any]], bytes]] = {"lzw": _lzw, "deflate": _deflate}
+_ENCODERS: dict[Method, Callable[[NDArray[Any]], bytes]] = {"lzw": encode_strip, "deflate": _deflate}
 
 
 def write_tiff_movie(path: Path, frames: NDArray[Any] | Iterable[NDArray[Any]], pixel_size_angstrom: float) -> None:
