@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from passerelle.service.doorkeeper import Doorkeeper
 from passerelle.service.log_in import LogIns
 from passerelle.service.passwords import Passwords
 from passerelle.service.people import People
@@ -49,6 +50,15 @@ def log_ins_of(parts: Parts) -> LogIns:
         BadConfiguration: as `sources_of`.
     """
     return LogIns(parts.database, parts.settings.people, Passwords(), sources=sources_of(parts.settings))
+
+
+def doorkeeper_of(parts: Parts) -> Doorkeeper:
+    """Return who tells faces who asks.
+
+    Raises:
+        BadConfiguration: as `sources_of`.
+    """
+    return Doorkeeper(parts.database, parts.settings.people, log_ins_of(parts))
 
 
 def zones_of(parts: Parts) -> Zones:

@@ -61,6 +61,7 @@ _POWERS: dict[ZoneAct, Power] = {
     ZoneAct.ARCHIVE: Power.KEEP_ZONES,
 }
 _MOST_ENTRIES = 5000
+_OPEN_ACTS = {"zone_create", "zone_change", "zone_archive", "zone_activate"}
 
 
 class Zones:
@@ -115,14 +116,21 @@ class Zones:
     def history(self, actor: Actor, name: str, *, limit: int = 100) -> ZoneHistory:
         """Return what was done with a zone, and how it grew, latest first.
 
+        Who looked at what, and who was refused, is told only to its owner and to who keeps zones.
+
         Raises:
             NotFound: there is none, or the person may not see it.
         """
-        row, _ = self._permitted(actor, ZoneAct.SEE, name)
+        row, zone = self._permitted(actor, ZoneAct.SEE, name)
         with self._database.read() as connection:
             acts = audit.latest(connection, limit=limit, subject=f"zone:{row.name}")
             usages = zones.usages(connection, row.id, limit=limit)
-        events = [ZoneEvent(at=each.at, person=each.person, act=each.act, result=each.result) for each in acts]
+        trusted = may(actor.visitor, ZoneAct.SHARE, zone).allowed or may(actor.visitor, ZoneAct.GOVERN, zone).allowed
+        events = [
+            ZoneEvent(at=each.at, person=each.person, act=each.act, result=each.result)
+            for each in acts
+            if trusted or (each.act in _OPEN_ACTS and each.result == "done")
+        ]
         return ZoneHistory(events=events, usage=[usage_view(each) for each in usages])
 
     def browse(self, actor: Actor, name: str, path: str = "", *, after: str = "", limit: int = 1000) -> FolderView:

@@ -228,6 +228,16 @@ def test_downloads_and_refusals_are_in_the_audit_log(zones: Zones, database: Dat
     ]
 
 
+def test_who_looked_and_who_was_refused_is_told_to_the_owner_alone(zones: Zones, tmp_path: Path) -> None:
+    (tmp_path / "zones" / "cryo" / "movie").write_bytes(b"x")
+    with zones.download(ALICE, "cryo", "movie"):
+        pass
+    with pytest.raises(NotAllowed):
+        zones.change(ALICE, "cryo", description="mine")
+    assert [event.act for event in zones.history(ALICE, "cryo").events] == ["zone_create"]
+    assert [event.result for event in zones.history(BOB, "cryo").events] == ["refused", "done", "done"]
+
+
 def test_zones_of_pages_lie_where_zones_may_lie(zones: Zones, tmp_path: Path) -> None:
     for root in (tmp_path / "elsewhere", tmp_path / "zones", tmp_path / "zones" / ".." / "state" / "x"):
         with pytest.raises(BadInput, match="no folder where zones may lie"):
