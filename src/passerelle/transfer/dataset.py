@@ -101,7 +101,11 @@ def copying(
     with Root(source) as source_root:
         _apart(source, target)
         with storage_errors(target):
-            target.mkdir(exist_ok=True)
+            try:
+                target.mkdir(exist_ok=True)
+            except FileNotFoundError as error:
+                words = "cannot be made: the folder that it is to lie in is not there."
+                raise NotFound(words, advice="Make that first, or is its disk not mounted?", path=target) from error
         with Root(target) as target_root:
             ledger = Ledger(target_root)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import threading
 import time
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from passerelle.core.errors import BadFile, BadInput, Busy, NotFound
-from passerelle.transfer import Control, Copied, copy_dataset, follow_dataset, verify_dataset
+from passerelle.core.errors import BadFile, BadInput, Busy, NotFound, PasserelleError
+from passerelle.transfer import Control, Copied, Progress, copy_dataset, follow_dataset, verify_dataset
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.ledger import Ledger, read_manifest
 from passerelle.transfer.medium import BLOCK_BYTES
@@ -312,6 +313,35 @@ def test_a_copy_that_is_paused_moves_nothing_until_it_goes_on(source: Path, tmp_
     control.resume()
     thread.join(30)
     assert results[0].whole
+
+
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_a_folder_that_is_removed_while_it_is_copied_is_told_in_words(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("passerelle.transfer.progress._TELL_SECONDS", 0.0)
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in ("a", "b"):
+        (source / folder).mkdir(parents=True)
+        for number in range(3):
+            (source / folder / f"{number}").write_bytes(bytes(70 << 20) if number else b"few")
+
+    def told(now: Progress) -> None:
+        if now.moved:
+            shutil.rmtree(tmp_path / which, ignore_errors=True)
+
+    try:
+        done = copy_dataset(source, target, told=told, processes=0)
+    except PasserelleError as error:
+        assert error.message
+    else:
+        assert not done.whole
+        assert all(problem.message for problem in done.problems)
+
+
+def test_a_target_whose_folder_is_not_there_is_told_as_such(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="the folder that it is to lie in"):
+        copy(source, tmp_path / "nowhere" / "target")
 
 
 def test_a_session_is_followed_until_it_is_closed(tmp_path: Path) -> None:
