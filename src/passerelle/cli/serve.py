@@ -81,6 +81,11 @@ def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[F
         Busy: the port is taken, or another service has this state.
         PasserelleError: what ended the service from within.
     """
+    if settings.people.log_in:  # rather no page than one that does not ask
+        raise BadConfiguration(
+            "people.log_in is set, and the pages of this version do not ask for names and passwords yet.",
+            advice="Put a proxy that asks before them, and take the setting away.",
+        )
     claim = Claim(settings.state.folder)
     try:
         parts = assemble(settings)

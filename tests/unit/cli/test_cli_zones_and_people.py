@@ -6,10 +6,12 @@ import getpass
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from passerelle.cli.app import app
@@ -26,6 +28,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_file: Path)
     (tmp_path / "state").mkdir()
     shutil.copyfile(migrated_file, tmp_path / "state" / "passerelle.sqlite")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # a command points it at the runner's standard error, which is closed by now
 
 
 def run(*words: str, answers: str = "", code: int = 0) -> str:
