@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -227,6 +228,29 @@ def test_a_disk_that_stays_full_is_said_at_once_and_cleanly(call: str, source: P
     assert not nothing_wrong(source, target)
     assert not list(target.rglob(".p-*"))
     converges(source, target, set())
+
+
+def test_the_five_steps_are_made_in_their_order(tmp_path: Path) -> None:
+    source, target, log = tmp_path / "source", tmp_path / "target", tmp_path / "log"
+    source.mkdir()
+    (source / "one").write_bytes(b"content")
+    time.sleep(0.05)
+    calls = "openat,pwrite64,fsync,fadvise64,preadv2,renameat2,write,fdatasync"
+    traced(source, target, ["-y", "-e", f"trace={calls}"], str(log))
+    lines = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+    steps = [
+        r'openat\(.*"\.p-[0-9a-f]+-0", O_RDWR\|O_CREAT\|O_EXCL\|O_NOFOLLOW',
+        r"pwrite64\(.*\.p-.*content",
+        r"fsync\(.*\.p-",
+        r"preadv2\(.*\.p-.*content",
+        r'renameat2\(.*"\.p-.*"one", RENAME_NOREPLACE',
+        r"fsync\(.*/target>",
+        r"write\(.*/journal",
+        r"fdatasync\(.*/journal",
+    ]
+    found = iter(lines)
+    for step in steps:
+        assert any(re.match(step, line) for line in found), (step, lines)
 
 
 def test_a_lost_write_back_is_copied_again_and_not_synced_again(source: Path, tmp_path: Path) -> None:
