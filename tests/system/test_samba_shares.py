@@ -13,17 +13,22 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 import smbclient
 from smbprotocol.exceptions import SMBException, SMBOSError
 
+from passerelle.compute import InlineExecutor
 from passerelle.core.errors import BadConfiguration
+from passerelle.formats.mrc_write import write_mrc_stack
 from passerelle.programs.samba import samba_status
 from passerelle.programs.samba_config import samba_settings
 from passerelle.service.access import POWERS, Actor, PersonRole, Through
 from passerelle.service.samba_writers import SambaWriters
 from passerelle.service.settings import Settings
 from passerelle.service.shares import LEGACY, MODERN, Shares
+from passerelle.service.wiring import assemble, dispatcher
+from passerelle.testing.crash_service import QUICK
 from passerelle.testing.samba_facility import GROUP, PASSWORD, PCS, PEOPLE, ROOT, SambaFacility, missing, wait_for
 from passerelle.zones import Who, ZoneKind, seal
 
@@ -198,12 +203,38 @@ def test_smbd_says_who_writes_and_that_a_killed_pc_does_not_any_more(facility: S
     assert path.stat().st_size == 100_000
 
 
-def eventually(ask: Callable[[], object], wanted: object) -> bool:
-    for _ in range(100):
+def eventually(ask: Callable[[], object], wanted: object, *, seconds: int = 15) -> bool:
+    for _ in range(seconds * 10):
         if ask() is wanted:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_the_service_takes_a_movie_over_while_the_pc_goes_on_and_then_it_is_sealed(facility: SambaFacility) -> None:
+    folder = facility.folder
+    write_mrc_stack(folder / "frames.mrc", np.zeros((3, 64, 64), np.int16) + np.arange(64, dtype=np.int16), 1.0)
+    settings = facility.settings.model_dump(mode="json")
+    settings["shares"] |= {"seal_after_minutes": 0}
+    settings["state"] = {"folder": folder / "service"}
+    settings["instruments"]["glacios"] |= {"program": "generic"}
+    del settings["instruments"]["krios"], settings["pcs"]["krios-pc"]
+    parts = assemble(Settings.model_validate(settings))
+    loop = dispatcher(parts, executor=InlineExecutor(QUICK))
+    loop.start()
+    try:
+        said = facility.client("glacios-pc", "pt-glacios", "mkdir run; put frames.mrc run/m1.mrc; put movie.mrc run/notes.txt")
+        assert "NT_STATUS" not in said
+        taken = folder / "gateway/glacios/run/m1.mrc"
+        assert eventually(lambda: [view.counters.done for view in parts.status.sessions()] == [1], True)
+        assert eventually(lambda: taken.stat().st_uid == 0 and not taken.stat().st_mode & 0o222, True, seconds=30)
+        assert DENIED in facility.client("glacios-pc", "pt-glacios", "del run/m1.mrc")
+        said = facility.client("glacios-pc", "pt-glacios", "put movie.mrc run/notes.txt; put frames.mrc run/m2.mrc")
+        assert "NT_STATUS" not in said
+        assert eventually(lambda: [view.counters.done for view in parts.status.sessions()] == [2], True)
+    finally:
+        loop.stop()
+        parts.close()
 
 
 # -- zones --

@@ -19,7 +19,7 @@ from passerelle.service.settings import Settings
 from passerelle.store import Database, File, files, paths
 from passerelle.zones import open_file, seal
 
-_IDLE_SECONDS = 10.0
+_IDLE_SECONDS = 5.0
 _AT_ONCE = 500
 _ROLES = (Role.MOVIE, Role.FRAME)
 
