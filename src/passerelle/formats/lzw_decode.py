@@ -46,6 +46,7 @@ def decode_strips(
         if found != _OLD:
             return first, found
         old = renewed(stored[starts[first] : starts[first] + counts[first]])
+        old.flags.writeable = False  # as what comes from files is: kernels are compiled for the one or the other
         place = target[first * strip_bytes : (first + 1) * strip_bytes]
         done, found = _decode_strips(old, np.array([0]), np.array([old.size]), place, strip_bytes, _LETTERS)
         first += done

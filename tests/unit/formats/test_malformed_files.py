@@ -8,10 +8,11 @@ import zlib
 from pathlib import Path
 
 import imagecodecs
+import numpy as np
 import pytest
 
 from passerelle.core.errors import BadFile, IncompleteFile, PasserelleError, UnsupportedFile
-from passerelle.formats import open_movie, read_star
+from passerelle.formats import open_movie, read_star, write_eer_movie, write_tiff_movie
 from passerelle.formats.tiff_assemble import LONG, LONG8, SHORT, UNDEFINED, TiffAssembly
 
 Case = tuple[str, bytes, type[BadFile]]
@@ -253,6 +254,17 @@ CASES = MRC | TIFF | EER | STAR
 
 def test_there_are_more_than_a_hundred_of_them() -> None:
     assert len(CASES) > 100
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have the decoders compiled, as they are once a machine: the time limit is for files."""
+    folder = tmp_path_factory.mktemp("sound")
+    write_tiff_movie(folder / "a.tif", np.ones((1, 64, 64), np.uint8), 1.0)
+    write_eer_movie(folder / "a.eer", [np.zeros((1, 2), np.int64)], 64, 64, pixel_size_angstrom=1.0, dose_e_per_angstrom2=1.0)
+    for path in folder.iterdir():
+        with open_movie(path) as movie:
+            movie.frame(0)
 
 
 @pytest.mark.parametrize("name", CASES)
