@@ -130,8 +130,10 @@ def test_a_directory_that_went_away_is_said_at_once(tmp_path: Path) -> None:
     made = Directory(tmp_path / "slapd")
     made.start()
     source = LdapSource(settings(made))
-    assert source.check("bob", PASSWORDS["bob"]) is not None
-    made.stop()
+    try:
+        assert source.check("bob", PASSWORDS["bob"]) is not None
+    finally:
+        made.stop()
     with pytest.raises(Busy):
         source.check("bob", PASSWORDS["bob"])
 
