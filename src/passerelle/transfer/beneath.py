@@ -46,6 +46,7 @@ class Root:
             NotFound, NotAllowed, StorageError: it cannot be opened, or is another folder than it was.
         """
         self.path = path
+        self._name = str(path)
         with storage_errors(path):
             try:
                 self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -106,7 +107,7 @@ class Root:
 
     def named(self, path: str) -> str:
         """Return the path as a person would write it, for a message."""
-        return f"{self.path}/{path}" if path else str(self.path)
+        return f"{self._name}/{path}" if path else self._name
 
     def _open(self, folder: int, piece: bytes) -> int:
         if self._openat2:

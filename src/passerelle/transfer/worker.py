@@ -6,6 +6,7 @@ It ends when its input does, and dies with the process that started it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -39,6 +40,7 @@ def batch_line(batch: Batch) -> bytes:
 def main() -> None:
     """Copy the batches that come on standard input; answer each with what became of its files."""
     kernel.die_with_parent()
+    gc.set_threshold(100_000)  # a batch makes many values that live until its end, and no cycles
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
     source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
