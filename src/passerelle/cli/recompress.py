@@ -19,7 +19,9 @@ _INTERRUPTED = 130
 
 def recompress(
     place: Annotated[Path, typer.Argument(help="An MRC movie, or a folder of them.")],
-    method: Annotated[Literal["deflate", "lzw"], typer.Option(help="both are about as fast; lzw makes smaller files of counts.")] = "deflate",
+    method: Annotated[
+        Literal["deflate", "lzw"], typer.Option(help="both are about as fast; lzw makes smaller files of counts.")
+    ] = "deflate",
     remove_original: Annotated[
         bool, typer.Option("--remove-original", help="Remove a movie when its copy is proven and no process has it open.")
     ] = False,
