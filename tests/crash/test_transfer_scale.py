@@ -16,12 +16,12 @@ from passerelle.transfer import copy_dataset
 
 FILES = int(os.environ.get("PASSERELLE_SOAK_FILES", "20000"))
 HOLE_GIB = int(os.environ.get("PASSERELLE_SOAK_HOLE_GIB", "4"))
-_COPY = """
-import json, resource, sys
+_COPY = r"""
+import json, re, sys
 from pathlib import Path
 from passerelle.transfer import copy_dataset
 done = copy_dataset(Path(sys.argv[1]), Path(sys.argv[2]))
-peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 print(json.dumps([done.whole, done.files, done.unchanged, peak, done.seconds]))
 """
 
