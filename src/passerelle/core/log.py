@@ -23,5 +23,6 @@ def configure_log(*, verbose: bool = False, as_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # asked for anew at each event: a program that runs several commands may have closed the stream of an earlier one
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
