@@ -45,11 +45,16 @@ class Worker:
     """A process that runs one function after another, as a worker of the service does, and accounts for each alone."""
 
     def __enter__(self) -> Worker:
-        os.environ.update(library_settings(1))  # read by the C library when the process starts
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other,))
-        self._process.start()
+        before = dict(os.environ)
+        os.environ.update(library_settings(1))  # for this process alone: it reads them when it starts
+        try:
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
         other.close()
         return self
 
