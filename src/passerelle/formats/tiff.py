@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from passerelle.core.errors import BadFile, UnsupportedFile
 from passerelle.formats import tiff_pages as tags
-from passerelle.formats.lzw_decode import CORRUPT, decode_strips, decoded_size
 from passerelle.formats.movie import BLOCK_BYTES, OpenMovie
 from passerelle.formats.nibbles import unpack
 from passerelle.formats.reader import MovieHeader
@@ -150,6 +149,8 @@ class TiffReader(OpenMovie):
         counts = np.array(page.counts[strips.start : strips.stop], np.int64)
         starts = starts[strips.start : strips.stop]
         strip_bytes = page.rows_per_strip * self._layout.row_bytes
+        from passerelle.formats.lzw_decode import decode_strips  # here: numba is heavy, and the gateway reads headers only
+
         done, found = decode_strips(packed, starts, counts, rows.reshape(-1), strip_bytes)
         if done < len(starts):
             raise self._short(index, found, min(strip_bytes, rows.nbytes - done * strip_bytes))
@@ -170,6 +171,8 @@ class TiffReader(OpenMovie):
         page = self._pages[index]
         if index in self._proven or page.height * self._layout.row_bytes <= self._source.size:
             return
+        from passerelle.formats.lzw_decode import decoded_size
+
         packed, starts = self._packed(index)
         for strip, start in enumerate(starts):
             block = packed[start:][: page.counts[strip]]
@@ -193,6 +196,8 @@ class TiffReader(OpenMovie):
             raise BadFile(f"frame {index} is corrupt: {error}.", path=self.path) from error
 
     def _short(self, index: int, found: int, expected: int) -> BadFile:
+        from passerelle.formats.lzw_decode import CORRUPT
+
         if found == CORRUPT:
             return BadFile(f"frame {index} is corrupt: a strip holds a code of LZW that has no meaning.", path=self.path)
         return BadFile(f"frame {index} is corrupt: a strip holds {found:,} bytes, {expected:,} expected.", path=self.path)

@@ -16,7 +16,6 @@ from passerelle.core.atomic import atomic_write
 from passerelle.core.errors import BadFile, BadInput, StorageError
 from passerelle.formats import tiff_assemble as kinds
 from passerelle.formats import tiff_pages as tags
-from passerelle.formats.lzw_encode import encode_strip
 from passerelle.formats.source import Source
 from passerelle.formats.tiff import TiffReader
 from passerelle.formats.tiff_assemble import Tag, TiffAssembly
@@ -37,7 +36,13 @@ def _deflate(rows: NDArray[Any]) -> bytes:
     return bytes(imagecodecs.deflate_encode(rows.tobytes(), level=1))
 
 
-_ENCODERS: dict[Method, Callable[[NDArray[Any]], bytes]] = {"lzw": encode_strip, "deflate": _deflate}
+def _lzw(rows: NDArray[Any]) -> bytes:
+    from passerelle.formats.lzw_encode import encode_strip  # here: numba is heavy, and most commands write no movie
+
+    return encode_strip(rows)
+
+
+_ENCODERS: dict[Method, Callable[[NDArray[Any]], bytes]] = {"lzw": _lzw, "deflate": _deflate}
 
 
 def write_tiff_movie(path: Path, frames: NDArray[Any] | Iterable[NDArray[Any]], pixel_size_angstrom: float) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
+from passerelle.core.config import DEVICE_PATTERN
 from passerelle.core.errors import BadConfiguration
 from passerelle.imaging.kernels import Kernels
-
-DEVICE_PATTERN = r"cpu|cuda(:\d{1,3})?"  # as torch calls them
 
 
 def kernels_for(device: str | Kernels, threads: int = 1) -> Kernels:

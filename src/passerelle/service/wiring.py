@@ -12,7 +12,6 @@ from passerelle.compute.code_place import settle_code_place
 from passerelle.compute.rehearse import Rehearsal
 from passerelle.core.errors import Busy, storage_errors
 from passerelle.gateway import SettleRules, Watch
-from passerelle.imaging.devices import kernels_for
 from passerelle.pipeline import Executor, Policy, Runner
 from passerelle.service import tasks
 from passerelle.service.alerts import Guard
@@ -81,6 +80,8 @@ def dispatcher(
     parts.programs.uses(settings.processing)
     work = settings.work
     for device in work.devices:
+        from passerelle.imaging.devices import kernels_for  # here: commands that only look need no numerics
+
         kernels_for(device)  # what is missing is said now, not of each movie
     reach = Reach()
     arrivals = Arrivals(
