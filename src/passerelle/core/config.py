@@ -12,8 +12,6 @@ from pydantic_core import ErrorDetails
 
 from passerelle.core.errors import BadConfiguration, storage_errors
 
-DEVICE_PATTERN = r"cpu|cuda(:\d{1,3})?"  # how settings name where numerics run, as torch does
-
 
 class Section(BaseModel):
     """A frozen group of settings. Every field has a default or is required; every field has a description."""

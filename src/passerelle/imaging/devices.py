@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-from passerelle.core.config import DEVICE_PATTERN
+from passerelle.core.devices import DEVICE_PATTERN
 from passerelle.core.errors import BadConfiguration
 from passerelle.imaging.kernels import Kernels
 

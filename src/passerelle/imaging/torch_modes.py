@@ -2,7 +2,7 @@
 
 # torch is not installed everywhere
 # pyright: reportMissingImports=false, reportUnknownParameterType=false, reportUnknownMemberType=false
-# pyright: reportPrivateImportUsage=false, reportUnknownVariableType=false
+# pyright: reportPrivateImportUsage=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from passerelle.acquisition import Metadata
-from passerelle.core.config import DEVICE_PATTERN, Section, read_config
+from passerelle.core.config import Section, read_config
+from passerelle.core.devices import DEVICE_PATTERN
 from passerelle.core.errors import BadConfiguration
 from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
