@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from passerelle.acquisition import BELIEF, Role
-from passerelle.core.states import FileState, MovieState, PersonState, SessionState, Verdict, ZoneState
+from passerelle.core.states import FileState, MovieState, PersonState, SessionState, TransferState, Verdict, ZoneState
 
 GLOSSARY = (Path(__file__).resolve().parents[2] / "docs/glossary.md").read_text(encoding="utf-8")
 EMPHASISED = {word.strip() for part in GLOSSARY.replace("**", "").split("*")[1::2] for word in part.split(",")}
 
 
-@pytest.mark.parametrize("words", [FileState, MovieState, SessionState, Verdict, Role, BELIEF, ZoneState, PersonState])
+@pytest.mark.parametrize(
+    "words", [FileState, MovieState, SessionState, Verdict, Role, BELIEF, ZoneState, PersonState, TransferState]
+)
 def test_the_glossary_has_the_word(words):
     assert {str(word) for word in words} <= EMPHASISED
 

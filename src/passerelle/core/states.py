@@ -58,7 +58,19 @@ class PersonState(StrEnum):
     DISABLED = "disabled"  # may not log in; what it owns stays
 
 
-_State = TypeVar("_State", FileState, MovieState, SessionState, ZoneState, PersonState)
+class TransferState(StrEnum):
+    """A dataset on its way to a zone."""
+
+    QUEUED = "queued"  # waits for its turn
+    RUNNING = "running"  # a process copies it
+    PAUSED = "paused"  # a person holds it; what is verified stays
+    DONE = "done"  # everything is there and verified; the certificate says so
+    INCOMPLETE = "incomplete"  # it came to its end, and some files are not there: a retry copies these
+    FAILED = "failed"  # it could not go on, with its reason in words; what is verified stays
+    CANCELLED = "cancelled"  # a person has ended it; what is verified stays
+
+
+_State = TypeVar("_State", FileState, MovieState, SessionState, ZoneState, PersonState, TransferState)
 
 
 def _table(rows: dict[_State, set[_State]]) -> dict[_State, frozenset[_State]]:
@@ -94,6 +106,28 @@ SESSION_MOVES = _table({SessionState.OPEN: {SessionState.CLOSED}, SessionState.C
 ZONE_MOVES = _table({ZoneState.ACTIVE: {ZoneState.ARCHIVED}, ZoneState.ARCHIVED: {ZoneState.ACTIVE}})
 PERSON_MOVES = _table({PersonState.ENABLED: {PersonState.DISABLED}, PersonState.DISABLED: {PersonState.ENABLED}})
 
+_TRANSFER = TransferState
+
+TRANSFER_MOVES = _table(
+    {
+        _TRANSFER.QUEUED: {_TRANSFER.RUNNING, _TRANSFER.PAUSED, _TRANSFER.FAILED, _TRANSFER.CANCELLED},
+        # back to QUEUED: its process or the service died, or the target was busy
+        _TRANSFER.RUNNING: {
+            _TRANSFER.DONE,
+            _TRANSFER.INCOMPLETE,
+            _TRANSFER.FAILED,
+            _TRANSFER.PAUSED,
+            _TRANSFER.CANCELLED,
+            _TRANSFER.QUEUED,
+        },
+        _TRANSFER.PAUSED: {_TRANSFER.QUEUED, _TRANSFER.CANCELLED},
+        _TRANSFER.DONE: set(),  # what is sent again is a transfer of its own: the certificate of this one stands
+        _TRANSFER.INCOMPLETE: {_TRANSFER.QUEUED},
+        _TRANSFER.FAILED: {_TRANSFER.QUEUED},
+        _TRANSFER.CANCELLED: {_TRANSFER.QUEUED},
+    }
+)
+
 # A table a kind: equal words of two kinds ("gone") are equal strings and would share one row.
 _TABLES: dict[type[StrEnum], Any] = {
     FileState: FILE_MOVES,
@@ -101,6 +135,7 @@ _TABLES: dict[type[StrEnum], Any] = {
     SessionState: SESSION_MOVES,
     ZoneState: ZONE_MOVES,
     PersonState: PERSON_MOVES,
+    TransferState: TRANSFER_MOVES,
 }
 
 

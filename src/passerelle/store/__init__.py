@@ -1,6 +1,6 @@
 """Rows <-> values, on SQLite and PostgreSQL alike. Plain functions that take a connection; decides nothing."""
 
-from passerelle.store import alerts, audit, events, files, movies, paths, people, sessions, statistics, tokens, zones
+from passerelle.store import alerts, audit, events, files, movies, paths, people, sessions, statistics, tokens, transfers, zones
 from passerelle.store.database import Database, connect
 from passerelle.store.values import Alert, Event, File, Movie, Session
 
@@ -22,5 +22,6 @@ __all__ = [
     "sessions",
     "statistics",
     "tokens",
+    "transfers",
     "zones",
 ]

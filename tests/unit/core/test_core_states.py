@@ -5,10 +5,10 @@ import itertools
 import pytest
 
 from passerelle.core.errors import IllegalMove
-from passerelle.core.states import FileState, MovieState, SessionState, move, moves
+from passerelle.core.states import FileState, MovieState, SessionState, TransferState, move, moves
 
 
-@pytest.mark.parametrize("kind", [FileState, MovieState, SessionState])
+@pytest.mark.parametrize("kind", [FileState, MovieState, SessionState, TransferState])
 def test_every_state_has_a_row_and_leads_only_to_its_own_kind(kind):
     for state in kind:
         assert all(type(target) is kind for target in moves(state))
@@ -37,3 +37,18 @@ def test_no_state_is_a_trap():
                 seen.add(state)
                 pending.extend(moves(state))
         assert seen & ends
+
+
+def test_what_is_done_with_a_transfer_stays_done():
+    """The rule by which a buffer is cleared, and the certificate, rest on it."""
+    assert moves(TransferState.DONE) == frozenset()
+
+
+@pytest.mark.parametrize("state", [state for state in TransferState if state is not TransferState.DONE])
+def test_a_transfer_that_is_not_done_can_still_be(state):
+    seen, pending = set(), [state]
+    while pending:
+        for target in moves(pending.pop()) - seen:
+            seen.add(target)
+            pending.append(target)
+    assert TransferState.DONE in seen
