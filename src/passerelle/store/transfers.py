@@ -211,7 +211,7 @@ def copies_of(connection: Connection, instrument: str, source: str) -> list[Veri
     """Return the verified copies on record of a folder of an instrument, latest first; those of folders around it count, too.
 
     source: relative to the instrument's folder, as `store.paths` writes it. What a copy must be, so that something may be
-    deleted, is the caller's to decide: `whole`, `started_at` and `zone` are for that; and the source is read again before, against
+    deleted, is the caller's to decide (`whole`, `started_at`, `zone` are for that); and the source is read again before, against
     the manifest of the copy.
     """
     parts = source.split("/") if source else []
