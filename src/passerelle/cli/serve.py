@@ -19,6 +19,7 @@ from passerelle.core.atomic import write_text
 from passerelle.core.errors import BadConfiguration, Busy, storage_errors
 from passerelle.service.default_config import default_config_text
 from passerelle.service.facility import Facility
+from passerelle.service.housekeeping import housekeeping
 from passerelle.service.settings import Settings, read_settings
 from passerelle.service.wiring import Claim, assemble, dispatcher
 
@@ -92,11 +93,14 @@ def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[F
         try:
             loop = dispatcher(parts)
             facility = Facility(parts, wake=loop.wake)
+            keeping = housekeeping(parts)
             with _page(facility, settings, port) as (address, page_alive):
                 loop.start()
+                keeping.start()
                 try:
                     yield facility, address, lambda: page_alive() and loop.error is None
                 finally:
+                    keeping.stop()
                     loop.stop()
                 if loop.error is not None:
                     raise loop.error

@@ -14,10 +14,11 @@ from pydantic.fields import FieldInfo
 
 from passerelle.processing import BY_NAME, default_thresholds
 from passerelle.service.settings import InstrumentSettings, Settings
+from passerelle.service.settings_care import ReceiverSettings
 from passerelle.service.settings_zones import PcSettings
 
 _WIDTH = 100
-_SECTIONS = ("state", "web", "work", "programs", "alerts", "people", "ldap", "zones", "shares")
+_SECTIONS = ("state", "web", "work", "programs", "alerts", "buffer", "notices", "people", "ldap", "zones", "shares")
 _HEAD = """\
 # The configuration of passerelle. Every setting is listed; a line that starts with "# " and holds `key = value` shows a default
 # (or an example, where there is none): take away the "# " to change it. Unknown keys are refused.
@@ -32,7 +33,9 @@ def default_config_text(*, instrument: str = "krios", folder: str = "gateway/kri
     lines += [f"[instruments.{instrument}]", *_fields(InstrumentSettings, given={"folder": folder})]
     for name in _SECTIONS:
         field = Settings.model_fields[name]
-        lines += ["", f"# {field.description}", f"[{name}]", *_fields(_model(field))]
+        lines += ["", f"# {field.description}", f"[{name}]", *_fields(_model(field), skip={"to"})]
+    lines += ["", "# One section a receiver of notices who does not get everything, [notices.to.NAME]."]
+    lines += ["#   [notices.to.staff]", *(line.replace("# ", "#   ", 1) for line in _fields(ReceiverSettings))]
     lines += ["", "# One section an instrument PC, [pcs.NAME]; NAME is the name of its share."]
     lines += ["#   [pcs.krios-pc]", *(line.replace("# ", "#   ", 1) for line in _fields(PcSettings))]
     lines += ["", f"# {Settings.model_fields['processing'].description}"]

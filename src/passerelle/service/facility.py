@@ -13,7 +13,7 @@ from passerelle.processing import Recipe, Threshold
 from passerelle.service import export, grid, movies, sessions
 from passerelle.service.view import AlertView, EventView, GridView, MovieRow, MovieView, SessionView
 from passerelle.service.wiring import Parts
-from passerelle.store import alerts
+from passerelle.store import alerts, mutes
 
 
 class Facility:
@@ -115,7 +115,8 @@ class Facility:
     def mute_alert(self, alert_id: int) -> None:
         """Show this alert no more; it closes by itself when its cause is gone."""
         with self._database.write() as connection:
-            alerts.mute(connection, alert_id, at=time.time())
+            alerts.get(connection, alert_id)
+            mutes.add(connection, alert_id=alert_id, until=None, person="", at=time.time())
 
     def close_alert(self, alert_id: int) -> None:
         """Close an alert; the same cause may open another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from passerelle.core.errors import BadConfiguration
 from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
 from passerelle.programs import KINDS
+from passerelle.service.settings_care import BufferSettings, NoticeSettings
 from passerelle.service.settings_people import LdapSettings, PeopleSettings
 from passerelle.service.settings_zones import PcSettings, ShareSettings, ZoneSettings, check_pcs
 
@@ -131,6 +133,18 @@ class WebSettings(Section):
         description="Names beside localhost under which browsers may reach the pages.",
         examples=[["krios.institute.org"]],
     )
+    metrics_from: tuple[str, ...] = Field(
+        default=("127.0.0.0/8", "::1"),
+        description="Addresses and networks from which /metrics is read without a token of the scope look.",
+        examples=[["127.0.0.0/8", "10.1.2.3"]],
+    )
+
+    @field_validator("metrics_from")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ipaddress.ip_network(each, strict=False)
+        return value
 
 
 class WorkSettings(Section):
@@ -210,6 +224,8 @@ class Settings(Section):
         default=ProgramSettings(), description="Where external programs lie, for recipes that name them."
     )
     alerts: AlertSettings = Field(default=AlertSettings(), description="When a person is told. 0 switches a rule off.")
+    buffer: BufferSettings = Field(default=BufferSettings(), description="The room of gateway folders, and what may go.")
+    notices: NoticeSettings = Field(default=NoticeSettings(), description="Alerts and ends of transfers by mail and chat.")
     people: PeopleSettings = Field(default=PeopleSettings(), description="Log-ins.")
     ldap: LdapSettings = Field(default=LdapSettings(), description="A directory that checks passwords.")
     zones: ZoneSettings = Field(default=ZoneSettings(), description="Places on central storage.")
@@ -322,5 +338,6 @@ def anchored(settings: Settings, base: Path) -> Settings:
             "zones": zones,
             "shares": shares,
             "ldap": settings.ldap.model_copy(update=secrets),
+            "notices": settings.notices.model_copy(update={"urls_file": absolute(settings.notices.urls_file)}),
         }
     )

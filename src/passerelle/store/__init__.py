@@ -1,6 +1,23 @@
 """Rows <-> values, on SQLite and PostgreSQL alike. Plain functions that take a connection; decides nothing."""
 
-from passerelle.store import alerts, audit, events, files, movies, paths, people, sessions, statistics, tokens, transfers, zones
+from passerelle.store import (
+    alerts,
+    audit,
+    events,
+    files,
+    fills,
+    movies,
+    mutes,
+    notices,
+    paths,
+    people,
+    purges,
+    sessions,
+    statistics,
+    tokens,
+    transfers,
+    zones,
+)
 from passerelle.store.database import Database, connect
 from passerelle.store.values import Alert, Event, File, Movie, Session
 
@@ -16,9 +33,13 @@ __all__ = [
     "connect",
     "events",
     "files",
+    "fills",
     "movies",
+    "mutes",
+    "notices",
     "paths",
     "people",
+    "purges",
     "sessions",
     "statistics",
     "tokens",

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import Connection, insert, select, update
 
 from passerelle.core.errors import NotFound
-from passerelle.store import events
+from passerelle.store import events, mutes
 from passerelle.store.paths import storable
-from passerelle.store.tables import alerts
+from passerelle.store.tables import alerts, sessions
 from passerelle.store.values import Alert, value
 
 
 def raise_(
-    connection: Connection, kind: str, *, level: str, message: str, advice: str = "", session_id: int | None = None, at: float
+    connection: Connection,
+    kind: str,
+    *,
+    level: str,
+    message: str,
+    advice: str = "",
+    session_id: int | None = None,
+    instrument: str | None = None,
+    at: float,
 ) -> None:
-    """Open an alert, or change the words of the open one of this kind; an event tells of what is new."""
+    """Open an alert, or change the words of the open one of this kind; an event tells of what is new.
+
+    instrument: which one it is about; of an alert of a session it is known.
+    """
     words = {"level": level, "message": storable(message), "advice": storable(advice)}
     open_one = connection.execute(select(alerts).where(_of(kind, session_id), alerts.c.closed_at.is_(None))).first()
     if open_one is None:
-        connection.execute(insert(alerts).values(kind=kind, session_id=session_id, opened_at=at, muted=False, **words))
+        if instrument is None and session_id is not None:
+            instrument = connection.execute(select(sessions.c.instrument).where(sessions.c.id == session_id)).scalar()
+        row = {"kind": kind, "session_id": session_id, "instrument": instrument, "opened_at": at}
+        connection.execute(insert(alerts).values(**row, **words))
     elif (open_one.level, open_one.message, open_one.advice) != tuple(words.values()):
         connection.execute(update(alerts).where(alerts.c.id == open_one.id).values(**words))
         if open_one.level == level:
@@ -37,27 +53,33 @@ def clear(connection: Connection, kind: str, *, session_id: int | None = None, a
         events.add(connection, "alert_closed", at=at, session_id=session_id, data={"alert": kind})
 
 
-def mute(connection: Connection, alert_id: int, *, at: float) -> Alert:
-    """Take an alert off the pages without saying that its cause is gone.
+def get(connection: Connection, alert_id: int) -> Alert:
+    """Return an alert.
 
     Raises:
-        NotFound: there is no such alert.
+        NotFound: there is none with this id.
     """
-    if not connection.execute(update(alerts).where(alerts.c.id == alert_id).values(muted=True)).rowcount:
+    found = connection.execute(select(alerts).where(alerts.c.id == alert_id)).one_or_none()
+    if found is None:
         raise NotFound(f"There is no alert {alert_id}.")
-    found = value(Alert, connection.execute(select(alerts).where(alerts.c.id == alert_id)).one())
-    events.add(connection, "alert_muted", at=at, session_id=found.session_id, data={"alert": found.kind})
-    return found
+    return value(Alert, found)
 
 
-def standing(connection: Connection, *, session_id: int | None = None, muted: bool = False) -> list[Alert]:
-    """Return the open alerts, latest first: of one session, or of all and of the machine; `muted`: also those that were muted."""
+def standing(
+    connection: Connection, *, session_id: int | None = None, muted: bool = False, at: float | None = None
+) -> list[Alert]:
+    """Return the open alerts, latest first: of one session, or of all and of the machine; `muted`: also those that are muted.
+
+    at: the instant that counts for mutes; now, if left out.
+    """
     query = select(alerts).where(alerts.c.closed_at.is_(None)).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())
-    if not muted:
-        query = query.where(alerts.c.muted.is_(False))
     if session_id is not None:
         query = query.where(alerts.c.session_id == session_id)
-    return [value(Alert, found) for found in connection.execute(query)]
+    found = [value(Alert, row) for row in connection.execute(query)]
+    if muted or not found:
+        return found
+    quiet = mutes.standing(connection, at=time.time() if at is None else at)
+    return [alert for alert in found if mutes.covering(alert, quiet) is None]
 
 
 def closed(connection: Connection, *, limit: int) -> list[Alert]:

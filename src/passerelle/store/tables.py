@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -133,6 +132,6 @@ alerts = Table(
     Column("advice", Text, nullable=False, default=""),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float),
-    Column("muted", Boolean, nullable=False, default=False),
+    Column("instrument", String(100)),  # which one it is about; of an alert of a session: that session's
     Index(None, "session_id", "closed_at"),
 )

@@ -112,7 +112,7 @@ class Alert:
     advice: str
     opened_at: float
     closed_at: float | None
-    muted: bool
+    instrument: str | None = None
 
 
 def _numbers(metrics: Mapping[str, float | None]) -> dict[str, float]:
