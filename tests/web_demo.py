@@ -21,6 +21,7 @@ from passerelle.core.states import MovieState, SessionState, Verdict
 from passerelle.processing import quality
 from passerelle.processing.metrics import default_thresholds
 from passerelle.processing.recipe import Recipe, Threshold
+from passerelle.service.access import Actor, Through, this_account
 from passerelle.service.view import (
     AlertView,
     Counters,
@@ -45,8 +46,23 @@ def judge(metrics: Mapping[str, float], thresholds: Mapping[str, Threshold]) -> 
     return Verdict(verdict), reasons
 
 
+class DemoDoor:
+    """Asks nobody, as `people.log_in = false` does."""
+
+    asks = False
+    proxies: Sequence[str] = ()
+
+    def who(self, *, cookie: str = "", authorization: str = "", address: str = "") -> Actor:
+        return this_account(Through.PAGE, address=address)
+
+
 class DemoStatus:
-    """Implements passerelle.web.ports.Status in memory."""
+    """Implements passerelle.web.ports.Status and Facility in memory, the same for everybody."""
+
+    doorkeeper = DemoDoor()
+
+    def live(self, actor: Actor) -> DemoStatus:
+        return self
 
     def __init__(self, folder: Path, movies: int = 240, *, pictures: int = 6, hostile: bool = False, empty: bool = False) -> None:
         self.folder = folder

@@ -18,6 +18,7 @@ from passerelle.cli.serve import running
 from passerelle.core.atomic import write_text
 from passerelle.core.errors import BadInput, PasserelleError, StorageError, storage_errors
 from passerelle.core.states import MovieState
+from passerelle.service.access import this_account
 from passerelle.service.facility import Facility
 from passerelle.service.settings import read_settings
 from passerelle.service.simulate import simulate_session
@@ -107,7 +108,7 @@ class _Microscope(threading.Thread):
 
 
 def _ended(facility: Facility) -> int:
-    counts = [view.counters for view in facility.sessions()]
+    counts = [view.counters for view in facility.live(this_account()).sessions()]
     return sum(count.done + count.failed for count in counts)
 
 
@@ -118,7 +119,8 @@ def _open(address: str) -> None:
 
 def _summary(facility: Facility) -> None:
     time.sleep(0.2)  # the last outcome is being recorded
-    rows = [row for view in facility.sessions() for row in facility.movies(view.id)]
+    live = facility.live(this_account())
+    rows = [row for view in live.sessions() for row in live.movies(view.id)]
     ended = [row for row in rows if row.state in (MovieState.DONE, MovieState.FAILED)]
     show.out.print(show.movies_table(ended))
     show.out.print(f"{len(ended)} movies processed.")

@@ -63,15 +63,24 @@ def serve(
 
 
 def exposure(settings: Settings) -> str:
-    """Say who may see and change what the page shows, where that is not only this machine's users."""
-    host = settings.web.host
+    """Say what the network may see and change, where the pages are not only for this machine's users."""
+    host, web = settings.web.host, settings.web
     if host in _LOOPBACK:
         return ""
-    words = f"Everyone whose network reaches {host}:{settings.web.port} may see the pages and change verdicts and parameters: no "
-    words += "password is asked for. Keep the port behind a firewall or a proxy that asks."
-    if not settings.web.names:
-        words += " Browsers elsewhere are refused until web.names holds the name that they use."
-    return words
+    words: list[str] = []
+    if not settings.people.log_in:
+        words.append(
+            f"Everyone whose network reaches {host}:{web.port} may see the pages and change verdicts and parameters: no "
+            "password is asked for. Set people.log_in, or keep the port behind a firewall or a proxy that asks."
+        )
+    elif web.certificate is None and not settings.people.proxies:
+        words.append(
+            f"Names, passwords and pages cross the network at {host}:{web.port} in the clear. Give web.certificate and web.key, "
+            "or put a proxy that speaks TLS before them and name it in people.proxies."
+        )
+    if not web.names:
+        words.append("Browsers elsewhere are refused until web.names holds the name that they use.")
+    return " ".join(words)
 
 
 @contextmanager
@@ -82,11 +91,6 @@ def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[F
         Busy: the port is taken, or another service has this state.
         PasserelleError: what ended the service from within.
     """
-    if settings.people.log_in:  # rather no page than one that does not ask
-        raise BadConfiguration(
-            "people.log_in is set, and the pages of this version do not ask for names and passwords yet.",
-            advice="Put a proxy that asks before them, and take the setting away.",
-        )
     claim = Claim(settings.state.folder)
     try:
         parts = assemble(settings)
@@ -117,8 +121,27 @@ def _page(facility: Facility, settings: Settings, port: int | None) -> Generator
     application = web.create_app(facility, files_beneath=_served(settings), hosts=settings.web.names)
     wanted = settings.web.port if port is None else port
     server = uvicorn.Server(
-        uvicorn.Config(application, host=host, port=wanted, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
+        uvicorn.Config(
+            application,
+            host=host,
+            port=wanted,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            proxy_headers=False,  # whose word is taken is said by people.proxies, and seen to in web/arrival.py
+            ssl_certfile=settings.web.certificate,
+            ssl_keyfile=settings.web.key,
+        )
     )
+    try:
+        server.config.load()
+    except OSError as error:  # also ssl.SSLError
+        reason = error.strerror or str(error)
+        raise BadConfiguration(
+            f"web.certificate and web.key cannot be used: {reason}.",
+            advice="Both are PEM files that the service's account may read, and the key is the certificate's.",
+            path=settings.web.certificate,
+        ) from error
     try:
         listener = server.config.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the port is taken
@@ -129,7 +152,7 @@ def _page(facility: Facility, settings: Settings, port: int | None) -> Generator
         time.sleep(0.02)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     try:
-        yield f"http://{shown}:{listener.getsockname()[1]}/", thread.is_alive
+        yield f"{'http' if settings.web.certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}/", thread.is_alive
     finally:
         server.should_exit = True
         thread.join(10)

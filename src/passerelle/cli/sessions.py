@@ -12,7 +12,8 @@ import typer
 from passerelle.cli import show
 from passerelle.core.atomic import write_bytes
 from passerelle.core.errors import NotFound, printable
-from passerelle.service.facility import Facility
+from passerelle.service.access import this_account
+from passerelle.service.live import Live
 from passerelle.service.settings import Settings, StateSettings, read_settings
 from passerelle.service.wiring import assemble
 
@@ -26,15 +27,15 @@ SessionName = Annotated[
 
 def sessions(config: Config = None, state: State = None, json: Json = False) -> None:
     """List the sessions: how many movies are where."""
-    with _facility(config, state) as facility:
-        views = facility.sessions()
+    with _live(config, state) as live:
+        views = live.sessions()
     show.as_json(views) if json else show.out.print(show.sessions_table(views))
 
 
 def movies(session: SessionName = None, config: Config = None, state: State = None, json: Json = False) -> None:
     """List the movies of a session with their verdicts and numbers."""
-    with _facility(config, state) as facility:
-        rows = facility.movies(_chosen(facility, session))
+    with _live(config, state) as live:
+        rows = live.movies(_chosen(live, session))
     if json:
         show.as_json(rows)
         return
@@ -51,15 +52,15 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the accepted micrographs of a session as a STAR file that RELION 3.1 and later read."""
-    with _facility(config, state) as facility:
-        content = facility.export_star(_chosen(facility, session))
+    with _live(config, state) as live:
+        content = live.export_star(_chosen(live, session))
     write_bytes(star, content)
     show.as_json({"star": str(star)}) if json else show.out.print(f"Wrote {star}.", soft_wrap=True)
 
 
-def _chosen(facility: Facility, word: str | None) -> int:
+def _chosen(live: Live, word: str | None) -> int:
     """Return the session that a person means by its number or name, or by saying nothing where there is only one."""
-    known = facility.sessions()
+    known = live.sessions()
     chosen = [view for view in known if word is None or word in (str(view.id), view.name)]
     if len(chosen) == 1:
         return chosen[0].id
@@ -69,7 +70,7 @@ def _chosen(facility: Facility, word: str | None) -> int:
 
 
 @contextmanager
-def _facility(config: Path | None, state: Path | None) -> Generator[Facility]:
+def _live(config: Path | None, state: Path | None) -> Generator[Live]:
     if state is not None:
         if not (state / "passerelle.sqlite").is_file():
             raise NotFound("holds no state of passerelle.", advice="Give the --output of `passerelle process`.", path=state)
@@ -78,7 +79,7 @@ def _facility(config: Path | None, state: Path | None) -> Generator[Facility]:
         settings = read_settings(config or Path("passerelle.toml"))
     parts = assemble(settings)
     try:
-        yield Facility(parts)
+        yield Live(parts, this_account())
     finally:
         parts.close()
 

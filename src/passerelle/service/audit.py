@@ -119,6 +119,30 @@ def check_audit(database: Database, actor: Actor) -> int | None:
         return audit.broken_at(connection)
 
 
+class AuditLog:
+    """The audit log of one facility, as faces read it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(
+        self,
+        actor: Actor,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        person: str | None = None,
+        subject: str | None = None,
+        act: str | None = None,
+    ) -> list[AuditEntry]:
+        """Return the latest acts, as `read_audit`."""
+        return read_audit(self._database, actor, limit=limit, before=before, person=person, subject=subject, act=act)
+
+    def check(self, actor: Actor) -> int | None:
+        """Return the first line that is not as it was written, as `check_audit`."""
+        return check_audit(self._database, actor)
+
+
 def _view(entry: audit.Entry) -> AuditEntry:
     return AuditEntry(
         id=entry.id,

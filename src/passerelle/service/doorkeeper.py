@@ -13,6 +13,7 @@ from passerelle.service.tokens import who_holds
 from passerelle.store import Database
 
 _SCHEME = "bearer "
+_PROXYS = ("basic ", "digest ", "negotiate ")  # what a proxy that asks lets through is no business of ours
 
 
 class Doorkeeper:
@@ -26,6 +27,11 @@ class Doorkeeper:
         """Say whether people must log in."""
         return self._settings.log_in
 
+    @property
+    def proxies(self) -> Sequence[str]:
+        """Addresses of proxies whose word is taken for where a request comes from, and by what scheme."""
+        return self._settings.proxies
+
     def who(self, *, cookie: str = "", authorization: str = "", address: str = "", at: float | None = None) -> Actor:
         """Return who asks. cookie: the secret of a log-in. authorization: the header of that name, "Bearer psr_…".
 
@@ -35,7 +41,7 @@ class Doorkeeper:
         Raises:
             NotLoggedIn: nobody, or what was shown is not in force.
         """
-        if authorization:
+        if authorization and not authorization.lower().startswith(_PROXYS):
             if not authorization.lower().startswith(_SCHEME):
                 raise NotLoggedIn("Only tokens are taken in this header.", advice="Send: Authorization: Bearer psr_…")
             return who_holds(self._database, authorization[len(_SCHEME) :].strip(), address=address, at=at)
@@ -60,6 +66,14 @@ def client_address(peer: str, forwarded: Sequence[str], proxies: Sequence[str]) 
             break
         known = address
     return known or peer[:64]
+
+
+def came_encrypted(scheme: str, peer: str, forwarded: Sequence[str], proxies: Sequence[str]) -> bool:
+    """Say whether the browser speaks TLS: to us, or to one of `proxies`. forwarded: the values of X-Forwarded-Proto."""
+    if scheme == "https":
+        return True
+    told = [part.strip().lower() for value in forwarded for part in value.split(",")]
+    return bool(told) and _plain(peer) in {_plain(each) for each in proxies} and told[-1] == "https"
 
 
 def _plain(text: str) -> str:

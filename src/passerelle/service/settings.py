@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from passerelle.acquisition import Metadata
 from passerelle.core.config import Section, read_config
@@ -138,6 +138,16 @@ class WebSettings(Section):
         description="Addresses and networks from which /metrics is read without a token of the scope look.",
         examples=[["127.0.0.0/8", "10.1.2.3"]],
     )
+    certificate: Path | None = Field(
+        default=None,
+        description="Serve the pages by TLS, with this certificate and those that vouch for it (PEM).",
+        examples=["/etc/passerelle/tls/fullchain.pem"],
+    )
+    key: Path | None = Field(
+        default=None,
+        description="The certificate's key (PEM), readable by the service alone.",
+        examples=["/etc/passerelle/tls/key.pem"],
+    )
 
     @field_validator("metrics_from")
     @classmethod
@@ -145,6 +155,12 @@ class WebSettings(Section):
         for each in value:
             ipaddress.ip_network(each, strict=False)
         return value
+
+    @model_validator(mode="after")
+    def _both(self) -> WebSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are given together")
+        return self
 
 
 class WorkSettings(Section):
@@ -326,6 +342,7 @@ def anchored(settings: Settings, base: Path) -> Settings:
     )
     others = tuple(absolute(each) for each in settings.zones.other_folders)
     zones = settings.zones.model_copy(update={"folder": absolute(settings.zones.folder), "other_folders": others})
+    web = settings.web.model_copy(update={"certificate": absolute(settings.web.certificate), "key": absolute(settings.web.key)})
     shares = settings.shares.model_copy(
         update={"folder": absolute(settings.shares.folder), "private": absolute(settings.shares.private)}
     )
@@ -337,6 +354,7 @@ def anchored(settings: Settings, base: Path) -> Settings:
             "programs": programs,
             "zones": zones,
             "shares": shares,
+            "web": web,
             "ldap": settings.ldap.model_copy(update=secrets),
             "notices": settings.notices.model_copy(update={"urls_file": absolute(settings.notices.urls_file)}),
         }

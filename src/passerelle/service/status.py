@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,10 +218,13 @@ class StatusReader:
         with self.database.read() as connection:
             return events.last_id(connection)
 
-    def events_after(self, event_id: int, session_id: int | None = None, limit: int = 500) -> list[EventView]:
-        """Return at most `limit` events with a greater id, oldest first, of one session or of all."""
+    def events_after(
+        self, event_id: int, session_id: int | None = None, limit: int = 500, *, among: Collection[int] | None = None
+    ) -> list[EventView]:
+        """Return at most `limit` events with a greater id, oldest first, of one session, of those `among`, or of all."""
         with self.database.read() as connection:
-            return [event_view(event) for event in events.after(connection, event_id, session_id=session_id, limit=limit)]
+            found = events.after(connection, event_id, session_id=session_id, among=among, limit=limit)
+        return [event_view(event) for event in found]
 
     def session_recipe(self, session_id: int) -> Recipe:
         """Return the parameters in force for new movies of a session; defaults where what is stored cannot be read any more.

@@ -134,6 +134,30 @@ def who_holds(database: Database, secret: str, *, address: str = "", at: float |
     return replace(actor, powers=actor.powers & {Power(scope) for scope in row.scopes}, token_id=row.id)
 
 
+class Tokens:
+    """The verbs on the tokens of one facility, as faces call them."""
+
+    def __init__(self, database: Database, settings: PeopleSettings) -> None:
+        self._database, self._settings = database, settings
+
+    @property
+    def longest_days(self) -> float:
+        """The latest end that a token may have."""
+        return self._settings.token_longest_days
+
+    def create(self, actor: Actor, *, name: str, scopes: Sequence[Power], days: float, person: str | None = None) -> NewToken:
+        """Make a token, as `create_token`."""
+        return create_token(self._database, self._settings, actor, name=name, scopes=scopes, days=days, person=person)
+
+    def list(self, actor: Actor, *, person: str | None = None) -> Sequence[TokenView]:
+        """Return tokens, as `list_tokens`."""
+        return list_tokens(self._database, actor, person=person)
+
+    def revoke(self, actor: Actor, token_id: int) -> TokenView:
+        """Take a token back, as `revoke_token`."""
+        return revoke_token(self._database, actor, token_id)
+
+
 def _by_hand(actor: Actor) -> None:
     if actor.through is Through.TOKEN:
         raise NotAllowed("A token may not make tokens.", advice="Log in on the pages.")

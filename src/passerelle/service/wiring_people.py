@@ -35,21 +35,21 @@ def sources_of(settings: Settings) -> dict[str, Source]:
     return found
 
 
-def people_of(parts: Parts) -> People:
+def people_of(parts: Parts, passwords: Passwords | None = None) -> People:
     """Return the verbs on accounts."""
     settings = parts.settings
     names = [name for name, there in (("ldap", settings.ldap.url), ("pam", settings.people.pam_service)) if there]
     follow = shares_of(parts).follow
-    return People(parts.database, Passwords(), sources=names, facility=settings.facility, barred=follow)
+    return People(parts.database, passwords or Passwords(), sources=names, facility=settings.facility, barred=follow)
 
 
-def log_ins_of(parts: Parts) -> LogIns:
+def log_ins_of(parts: Parts, passwords: Passwords | None = None) -> LogIns:
     """Return the log-ins.
 
     Raises:
         BadConfiguration: as `sources_of`.
     """
-    return LogIns(parts.database, parts.settings.people, Passwords(), sources=sources_of(parts.settings))
+    return LogIns(parts.database, parts.settings.people, passwords or Passwords(), sources=sources_of(parts.settings))
 
 
 def doorkeeper_of(parts: Parts) -> Doorkeeper:

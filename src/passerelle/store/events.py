@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -44,11 +44,20 @@ def add_all(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         connection.execute(insert(events), batch)
 
 
-def after(connection: Connection, event_id: int, *, session_id: int | None = None, limit: int = 500) -> list[Event]:
-    """Return the events with a larger id than `event_id`, oldest first."""
+def after(
+    connection: Connection,
+    event_id: int,
+    *,
+    session_id: int | None = None,
+    among: Collection[int] | None = None,
+    limit: int = 500,
+) -> list[Event]:
+    """Return the events with a larger id than `event_id`, oldest first: of one session, of those `among`, or all."""
     query = select(events).where(events.c.id > event_id).order_by(events.c.id).limit(limit)
     if session_id is not None:
         query = query.where(events.c.session_id == session_id)
+    if among is not None:
+        query = query.where(events.c.session_id.in_(among))
     return [value(Event, found) for found in connection.execute(query)]
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
 from passerelle.processing.metrics import METRICS
-from passerelle.web import show
+from passerelle.web import navigation, show
 
 _HERE = Path(__file__).parent
 
@@ -46,9 +46,17 @@ def plain(value: Any) -> Any:
 
 
 def page(request: Request, template: str, context: dict[str, Any], *, status: int = 200) -> HTMLResponse:
-    """Render a template; `request`, the token and the alerts' count are at hand in each."""
+    """Render a template; path, token, who asks and what that person may open are at hand in each."""
     state = request.scope.get("state", {})
-    shared = {"path": request.url.path, "token": state.get("token", ""), "metrics": METRICS}
+    actor, arrival = state.get("actor"), state.get("arrival")
+    shared = {
+        "path": request.url.path,
+        "token": "" if arrival is None else arrival.token,
+        "metrics": METRICS,
+        "actor": actor,
+        "pages": navigation.allowed(actor, navigation.PAGES),
+        "keeping": navigation.allowed(actor, navigation.KEEPING),
+    }
     return HTMLResponse(_environment().get_template(template).render(**shared, **context), status_code=status)
 
 

@@ -1,4 +1,4 @@
-"""The JSON beside the pages: the same values, for programs. Changes need the token: see docs/how-to/live-page.md."""
+"""The JSON beside the pages: the same values, for programs. A personal token says who asks: see docs/how-to/live-page.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -45,6 +45,12 @@ class Changes(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     changes: dict[str, dict[str, Any]] = {}
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def description(request: Request) -> Response:
+    """Describe this interface (OpenAPI)."""
+    return Json(request.app.openapi())
 
 
 @router.get("/health")

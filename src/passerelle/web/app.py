@@ -6,24 +6,29 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import passerelle
-from passerelle.web import api, errors, files, pages, stream
-from passerelle.web.ports import Status
+from passerelle.web import api, door, errors, files, pages, stream
+from passerelle.web.deps import entered
+from passerelle.web.ports import Facility
 from passerelle.web.security import Guard
 
 _STATIC = Path(__file__).parent / "static"
 
 
-def create_app(status: Status, *, files_beneath: Sequence[Path], hosts: Sequence[str] = ()) -> FastAPI:
-    """Return the live page's application.
+# every router but that of the door asks who asks, whatever its routes do
+ROUTERS = (pages.router, api.router, stream.router, files.router)
 
-    status: what the pages show and change. files_beneath: the only folders from which pictures and results are served.
+
+def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequence[str] = ()) -> FastAPI:
+    """Return the application of the pages.
+
+    facility: who asks, and the verbs. files_beneath: the only folders from which pictures and results are served.
     hosts: names beside localhost under which the service is reached, without port.
     """
 
@@ -36,22 +41,24 @@ def create_app(status: Status, *, files_beneath: Sequence[Path], hosts: Sequence
     app = FastAPI(
         title="passerelle",
         version=passerelle.__version__,
-        description="What the live page shows, for programs. Changes need a token: send any 16 letters or more both as the "
-        "cookie `passerelle_token` and as the header `X-Passerelle-Token`.",
+        description="What the pages show, for programs. Where people log in, send a personal token with each request: "
+        "`Authorization: Bearer psr_…`. Where nobody is asked, changes need no more than any 16 letters, sent both as the cookie "
+        "`passerelle_token` and as the header `X-Passerelle-Token`.",
         docs_url=None,  # these pages would load their scripts from elsewhere
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,  # it asks for a log-in as all else: api.py
         lifespan=lifespan,
     )
-    app.state.status = status
-    app.state.stream = stream.Stream(status)
+    app.state.facility = facility
+    app.state.stream = stream.Stream(facility)
     app.state.files_beneath = tuple(files_beneath)
     errors.install(app)
-    for router in (pages.router, api.router, stream.router, files.router):
-        app.include_router(router)
+    app.include_router(door.router)
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[Depends(entered)])
     app.mount("/static", _Static(directory=_STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
-    app.add_middleware(Guard, hosts=tuple(hosts))
+    app.add_middleware(Guard, hosts=tuple(hosts), proxies=tuple(facility.doorkeeper.proxies))
     return app
 
 

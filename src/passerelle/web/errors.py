@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from passerelle.core.errors import PasserelleError, printable
+from passerelle.core.errors import NotAllowed, NotLoggedIn, PasserelleError, printable
 from passerelle.core.log import logger
 from passerelle.web.answers import Json, page
+from passerelle.web.door import FIRST_PASSWORD, LOG_IN, first_password_for, log_in_for
 
 _WORDS = {
     400: "This request cannot be understood",
+    401: "Log in first",
     403: "Not allowed",
     404: "There is no such page",
     405: "This address does not take that kind of request",
     409: "Not now",
     413: "Too large",
     415: "Not a kind that can be read",
+    429: "Too many tries",
     422: "Something in this request is not as it should be",
     500: "Something went wrong here",
     503: "Busy",
@@ -45,7 +50,29 @@ def wants_page(request: Request) -> bool:
 def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, PasserelleError)
     where = f"{printable(error.path)}: " if error.path else ""
-    return answer(request, error.http_status, where + printable(error.message, 2000), error.advice)
+    response = answer(request, error.http_status, where + printable(error.message, 2000), error.advice)
+    if isinstance(error, NotLoggedIn):
+        response.headers["www-authenticate"] = 'Bearer realm="passerelle"'
+    elsewhere = _way_in(request, error) if isinstance(error, NotAllowed) else ""
+    if not elsewhere:
+        return response
+    if "hx-request" in request.headers:
+        response.headers["hx-redirect"] = elsewhere  # htmx goes there, whatever the status
+        return response
+    return RedirectResponse(elsewhere, status_code=303) if request.method == "GET" and wants_page(request) else response
+
+
+def _way_in(request: Request, error: NotAllowed) -> str:
+    """Return where a person in a browser goes to be let in, and comes back from; empty where that is of no use."""
+    here = request.url.path
+    if here == LOG_IN or "authorization" in request.headers:
+        return ""
+    back = urlsplit(request.headers.get("hx-current-url", "")) if "hx-request" in request.headers else request.url
+    target = f"{back.path}?{back.query}" if back.query else back.path
+    if isinstance(error, NotLoggedIn):
+        return log_in_for(target)
+    actor = getattr(request.state, "actor", None)
+    return first_password_for(target) if actor is not None and actor.must_change and here != FIRST_PASSWORD else ""
 
 
 def _http(request: Request, error: Exception) -> Response:

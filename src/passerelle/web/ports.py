@@ -1,4 +1,4 @@
-"""What the pages need of the service: one protocol, so that pages are tested against a stand-in with the same face.
+"""What the pages need of the service: protocols, so that pages are tested against a stand-in with the same face.
 
 Reading calls return the values of `service.view`; every call may raise the errors of `core.errors`, which become pages in words.
 Calls are plain functions; the web runs them in threads, several at a time.
@@ -12,7 +12,43 @@ from typing import Any, Protocol
 
 from passerelle.core.states import Verdict
 from passerelle.processing.recipe import Recipe, Threshold
+from passerelle.service.access import Actor
 from passerelle.service.view import AlertView, EventView, GridView, MovieRow, MovieView, SessionView
+
+
+class Door(Protocol):
+    """Who asks. `service.doorkeeper.Doorkeeper` is the real one."""
+
+    @property
+    def asks(self) -> bool:
+        """Say whether people must log in."""
+        ...
+
+    @property
+    def proxies(self) -> Sequence[str]:
+        """Addresses of proxies whose word is taken."""
+        ...
+
+    def who(self, *, cookie: str = "", authorization: str = "", address: str = "") -> Actor:
+        """Return who asks. Raises NotLoggedIn."""
+        ...
+
+
+class Facility(Protocol):
+    """What every page needs; pages of a subject find its verbs beside it (`service.facility.Facility`, `deps.py`)."""
+
+    @property
+    def doorkeeper(self) -> Door:
+        """Who asks."""
+        ...
+
+    def live(self, actor: Actor) -> Status:
+        """Return the sessions as `actor` may see and steer them."""
+        ...
+
+    def last_event_id(self) -> int:
+        """Return the id of the newest event, 0 where there is none."""
+        ...
 
 
 class Status(Protocol):

@@ -1,16 +1,15 @@
 """What every request must satisfy, and the headers that every answer carries.
 
 Host: only names that the service was told are its own (DNS rebinding). Changes: only from our own pages, by Sec-Fetch-Site or
-Origin, and with the token of the cookie repeated in a header, which no foreign page can set. Bodies: at most `body_limit` bytes.
+Origin, and with the page's token in a header, which no foreign page can set; or with a personal token, which no browser sends by
+itself. Bodies: at most `body_limit` bytes.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-import secrets
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,15 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from passerelle.web.arrival import TOKEN_COOKIE, Arrival, arrival_of
 from passerelle.web.errors import answer
 
-TOKEN_COOKIE = "passerelle_token"
 TOKEN_HEADER = "x-passerelle-token"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 BODY_LIMIT = 1 << 20
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
@@ -42,8 +40,11 @@ _HEADERS = {
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str] = (), body_limit: int = BODY_LIMIT) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str] = (), proxies: Sequence[str] = (), body_limit: int = BODY_LIMIT
+    ) -> None:
         self.app = app
+        self.proxies = proxies
         self.hosts = {host.lower() for host in (*LOCAL_HOSTS, *hosts)}
         self.body_limit = body_limit
 
@@ -52,9 +53,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = _cookie(headers)
-        token = given or secrets.token_urlsafe(24)
-        scope.setdefault("state", {})["token"] = token
+        arrival = arrival_of(scope, headers, self.proxies)
+        scope.setdefault("state", {})["arrival"] = arrival
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -63,18 +63,20 @@ class Guard:
                     out[name] = value
                 if "cache-control" not in out:
                     out["cache-control"] = "no-store"
-                if given is None and out.get("content-type", "").startswith("text/html"):
-                    out.append("set-cookie", f"{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000")
+                if arrival.encrypted:
+                    out["strict-transport-security"] = "max-age=31536000"
+                if arrival.fresh and out.get("content-type", "").startswith("text/html"):
+                    out.append("set-cookie", _token_cookie(arrival))
             await send(message)
 
-        refusal = self._refusal(scope, headers, given)
+        refusal = self._refusal(scope, headers, arrival)
         if refusal is not None:
             response = answer(Request(scope), *refusal)
             await response(scope, receive, send_with_headers)
             return
         await self.app(scope, _Limited(receive, self.body_limit), send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers, token: str | None) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, headers: Headers, arrival: Arrival) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
         if _name(host) not in self.hosts:
             return (
@@ -84,11 +86,12 @@ class Guard:
             )
         if scope["method"] in _SAFE_METHODS:
             return None
-        if not _same_origin(headers, host):
-            return 403, "This change was asked for by a page of another site.", "Make the change on passerelle's own page."
-        sent = headers.get(TOKEN_HEADER, "")
-        if token is None or not hmac.compare_digest(sent.encode(), token.encode()):
-            return 403, "The page's token is missing or out of date.", "Reload the page, then try again."
+        if not headers.get("authorization", "").lower().startswith("bearer "):
+            if not _same_origin(headers, host):
+                return 403, "This change was asked for by a page of another site.", "Make the change on passerelle's own page."
+            sent, token = headers.get(TOKEN_HEADER, ""), arrival.sent_token
+            if token is None or not hmac.compare_digest(sent.encode(), token.encode()):
+                return 403, "The page's token is missing or out of date.", "Reload the page, then try again."
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.body_limit:
             return _TOO_LARGE
@@ -132,9 +135,7 @@ def _same_origin(headers: Headers, host: str) -> bool:
     return origin is None or (origin.startswith(("http://", "https://")) and urlsplit(origin).netloc.lower() == host.lower())
 
 
-def _cookie(headers: Headers) -> str | None:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and _TOKEN.fullmatch(morsel.value) else None
+def _token_cookie(arrival: Arrival) -> str:
+    secure = "; Secure" if arrival.encrypted else ""
+    name = arrival.cookie_name(TOKEN_COOKIE)
+    return f"{name}={arrival.token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000{secure}"

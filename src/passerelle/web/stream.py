@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 
-from passerelle.core.errors import Busy, PasserelleError
+from passerelle.core.errors import Busy, NotAllowed, NotFound, PasserelleError
 from passerelle.core.log import logger
 from passerelle.service.view import EventView
 from passerelle.web.answers import plain
-from passerelle.web.ports import Status
+from passerelle.web.deps import ActorOf, who_asks
+from passerelle.web.ports import Facility, Status
 
 router = APIRouter(tags=["live"])
 
@@ -32,8 +33,8 @@ MOST_PAGES = 200
 class Stream:
     """Wakes the open pages when the log has grown. `close` ends them all, for a shutdown that does not wait."""
 
-    def __init__(self, status: Status) -> None:
-        self._status = status
+    def __init__(self, facility: Facility) -> None:
+        self._facility = facility
         self._grown = asyncio.Condition()
         self._newest = 0
         self._closing = False
@@ -57,7 +58,7 @@ class Stream:
             if not self.pages:
                 continue
             try:
-                newest = await asyncio.to_thread(self._status.last_event_id)
+                newest = await asyncio.to_thread(self._facility.last_event_id)
             except PasserelleError as error:  # locked or gone for a moment: pages see no beat, and say so
                 logger.warning("stream_stalled", error=str(error))
                 continue
@@ -66,17 +67,21 @@ class Stream:
                     self._newest = newest
                     self._grown.notify_all()
 
-    async def events(self, after: int, session_id: int | None) -> AsyncIterator[str]:
-        """Yield messages until the service closes or the log cannot be read: the page says so, and asks again."""
+    async def events(self, see: Callable[[], Status], after: int, session_id: int | None) -> AsyncIterator[str]:
+        """Yield messages until the service closes or the log cannot be read: the page says so, and asks again.
+
+        see: asks who looks, and returns what that person may see. It is called before anything is told, so that a stream ends
+        soon after its log-in, and tells of nothing that the person may see no more.
+        """
         self.pages += 1
         try:
             yield "retry: 2000\n\n"
-            newest = await asyncio.to_thread(self._status.last_event_id)
+            newest = await asyncio.to_thread(self._facility.last_event_id)
             if after > newest or newest - after > _BEHIND:
                 yield _message("reset", {}, newest)
                 after = newest
             while not self._closing:
-                found = await asyncio.to_thread(self._status.events_after, after, session_id, _PAGE)
+                found = await asyncio.to_thread(lambda: see().events_after(after, session_id, _PAGE))  # noqa: B023 - awaited here
                 for event in found:
                     after = event.id
                     yield _message("change", _facts(event), event.id)
@@ -85,6 +90,8 @@ class Stream:
                 after = max(after, newest)
                 newest = await self._wait(after)
                 yield _message("beat", {}, None)
+        except (NotAllowed, NotFound):
+            return  # logged out, or not to be seen any more: the page asks again, and is told why
         except PasserelleError as error:
             logger.warning("stream_broken", error=str(error))
         finally:
@@ -97,7 +104,7 @@ class Stream:
                 await self._grown.wait_for(lambda: self._newest > after or self._closing)
         except TimeoutError:
             # the log must be readable for a beat to be true
-            return await asyncio.to_thread(self._status.last_event_id)
+            return await asyncio.to_thread(self._facility.last_event_id)
         return self._newest
 
 
@@ -113,19 +120,22 @@ def _message(kind: str, data: dict[str, object], event_id: int | None) -> str:
 @router.get("/api/events", response_class=StreamingResponse)
 async def events(
     request: Request,
+    actor: ActorOf,
     session: int | None = None,
     after: Annotated[int | None, Query(ge=0)] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """Stream changes: `change` events with kind, session and movie; `beat` while alive; `reset` when too much was missed."""
     stream: Stream = request.app.state.stream
+    facility: Facility = request.app.state.facility
     if stream.pages >= MOST_PAGES:
         raise Busy("Too many pages are open.", advice="Close some of them.")
     start = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 19 else after
     if start is None:
-        start = await asyncio.to_thread(request.app.state.status.last_event_id)
+        start = await asyncio.to_thread(facility.last_event_id)
+    await asyncio.to_thread(facility.live(actor).events_after, start, session, 1)  # what may not be seen is said before it begins
     return StreamingResponse(
-        stream.events(start, session),
+        stream.events(lambda: facility.live(who_asks(request)), start, session),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )

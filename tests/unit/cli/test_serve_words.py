@@ -6,8 +6,7 @@ import pytest
 
 from passerelle.cli.serve import exposure, running
 from passerelle.core.errors import BadConfiguration
-from passerelle.service.settings import Settings, StateSettings
-from passerelle.service.settings_people import PeopleSettings
+from passerelle.service.settings import Settings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -24,7 +23,29 @@ def test_pages_that_a_network_sees_without_a_password_are_warned_of():
     assert "web.names" not in named
 
 
-def test_pages_that_do_not_ask_are_not_shown_where_people_are_to_log_in(tmp_path: Path) -> None:
-    settings = Settings(state=StateSettings(folder=tmp_path), people=PeopleSettings(log_in=True))
-    with pytest.raises(BadConfiguration, match="do not ask"), running(settings):
+def test_pages_that_ask_across_the_network_in_the_clear_are_warned_of(tmp_path: Path) -> None:
+    people = {"log_in": True}
+    words = exposure(Settings.model_validate({"web": {"host": "0.0.0.0"}, "people": people}))
+    assert "in the clear" in words and "no password" not in words
+    own = {"host": "0.0.0.0", "names": ["krios.institute.org"]}
+    proxied = Settings.model_validate({"web": own, "people": people | {"proxies": ["10.0.0.2"]}})
+    encrypted = Settings.model_validate({"web": own | {"certificate": tmp_path / "c", "key": tmp_path / "k"}, "people": people})
+    assert exposure(proxied) == exposure(encrypted) == ""
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="together"):
+        Settings.model_validate({"web": {"certificate": tmp_path / "c"}})
+
+
+def test_a_certificate_that_cannot_be_used_is_said_at_the_start(tmp_path: Path) -> None:
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("no certificate")
+    settings = Settings.model_validate(
+        {
+            "state": {"folder": tmp_path / "state"},
+            "web": {"certificate": tmp_path / "c.pem", "key": tmp_path / "k.pem", "port": 0},
+        }
+    )
+    with pytest.raises(BadConfiguration, match="cannot be used"), running(settings):
         pass

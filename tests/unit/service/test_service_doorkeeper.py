@@ -46,13 +46,21 @@ def test_a_cookie_a_token_and_nothing(database: Database, secrets: tuple[str, st
             door.who(**shown)
 
 
-@pytest.mark.parametrize("header", ["Basic Ym9iOng=", "Bearer", "Bearer ", "Bearer x", "psr_x", "Bearer psr_" + "A" * 43])
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer x", "psr_x", "Bearer psr_" + "A" * 43])
 def test_a_header_that_is_no_token_is_refused_even_where_nobody_is_asked(
     database: Database, secrets: tuple[str, str], header: str
 ) -> None:
     for door in (keeper(database), keeper(database, log_in=False)):
         with pytest.raises(NotLoggedIn):
             door.who(cookie=secrets[0], authorization=header)
+
+
+def test_what_a_proxy_asked_for_is_no_business_of_ours(database: Database, secrets: tuple[str, str]) -> None:
+    for header in ("Basic Ym9iOng=", "negotiate YII="):
+        assert keeper(database, log_in=False).who(authorization=header).name == this_account().name
+        assert keeper(database).who(cookie=secrets[0], authorization=header).name == "bob"
+        with pytest.raises(NotLoggedIn):
+            keeper(database).who(authorization=header)
 
 
 def test_where_nobody_is_asked_it_is_the_person_who_runs_the_service(database: Database, secrets: tuple[str, str]) -> None:

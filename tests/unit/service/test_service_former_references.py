@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from passerelle.core.states import MovieState
+from passerelle.service.access import this_account
 from passerelle.service.alerts import Guard
-from passerelle.service.facility import Facility
+from passerelle.service.live import Live
 from passerelle.store import alerts
 from passerelle.testing.bench import SESSION, Bench
 
@@ -56,7 +57,7 @@ def test_a_gain_replaced_in_place_is_told_with_the_number_of_movies_and_redone_w
     assert {movie.state for movie in bench.movies()} == {MovieState.DONE}
     assert "3 movies" in told(bench)[0]  # the new one is made with the new gain, the others were not touched
 
-    Facility(bench.parts).process_session_again(1, {})
+    Live(bench.parts, this_account()).process_session_again(1, {})
     assert [movie.state for movie in bench.movies()] == [MovieState.QUEUED] * 3 + [MovieState.DONE]
     bench.work()
     assert told(bench) == []

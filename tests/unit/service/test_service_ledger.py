@@ -13,8 +13,9 @@ from passerelle.core.errors import Conflict, NotFound
 from passerelle.core.states import MovieState, Verdict
 from passerelle.pipeline import Policy, Runner
 from passerelle.processing import Threshold
-from passerelle.service.facility import Facility
+from passerelle.service.access import this_account
 from passerelle.service.instruments import instrument_of
+from passerelle.service.live import Live
 from passerelle.service.movies import choose, process_again
 from passerelle.service.sessions import process_session_again, set_thresholds
 from passerelle.store import alerts, events, movies, sessions
@@ -244,12 +245,12 @@ def test_every_event_has_its_place(plain: Bench) -> None:
 def test_done_again_hears_the_configuration_of_now(plain: Bench) -> None:
     feed(plain, 2)
     plain.work()
-    facility = Facility(plain.parts)
+    live = Live(plain.parts, this_account())
     settings = plain.instrument.settings.model_copy(update={"pixel_size_angstrom": 0.9})
     plain.parts.instruments["krios"] = instrument_of("krios", settings)
     first, _ = plain.movies()
-    facility.process_again(first.id, {})
+    live.process_again(first.id, {})
     assert [movie.metadata["values"]["pixel_size_angstrom"] for movie in plain.movies()] == [0.9, None]
     assert [movie.state for movie in plain.movies()] == [MovieState.QUEUED, MovieState.DONE]
-    facility.process_session_again(first.session_id, {})
+    live.process_session_again(first.session_id, {})
     assert [movie.state for movie in plain.movies()] == [MovieState.QUEUED, MovieState.QUEUED]

@@ -9,9 +9,10 @@ import pytest
 
 from passerelle.core.errors import BadConfiguration
 from passerelle.processing import Recipe
-from passerelle.service.facility import Facility
+from passerelle.service.access import this_account
 from passerelle.service.health import health
 from passerelle.service.ledger import MovieLedger
+from passerelle.service.live import Live
 from passerelle.service.programs import Programs
 from passerelle.service.settings import ProgramSettings, Settings, read_settings
 from passerelle.service.wiring import dispatcher
@@ -81,15 +82,15 @@ def test_a_person_who_chooses_a_missing_program_is_told_at_once(bench):
     bench.work()
     movie = bench.movie()
     missing(bench)
-    facility = Facility(bench.parts)
+    live = Live(bench.parts, this_account())
     with pytest.raises(BadConfiguration, match="MotionCor3"):
-        facility.process_again(movie.id, {"motion": {"program": "motioncor3"}})
+        live.process_again(movie.id, {"motion": {"program": "motioncor3"}})
     with pytest.raises(BadConfiguration, match="MotionCor3"):
-        facility.process_session_again(movie.session_id, {"motion": {"program": "motioncor3"}})
+        live.process_session_again(movie.session_id, {"motion": {"program": "motioncor3"}})
     with pytest.raises(BadConfiguration, match=r"motion\.program"):
-        facility.process_again(movie.id, {"motion": {"program": "motioncor4"}})
+        live.process_again(movie.id, {"motion": {"program": "motioncor4"}})
     assert bench.movie().state is movie.state
-    facility.process_again(movie.id, {"motion": {"program": "passerelle"}})
+    live.process_again(movie.id, {"motion": {"program": "passerelle"}})
 
 
 def test_a_program_that_goes_away_sets_a_movie_aside_with_the_words(bench):

@@ -16,10 +16,11 @@ from passerelle.core.states import MovieState, Verdict
 from passerelle.formats import write_mrc_stack
 from passerelle.processing import Threshold
 from passerelle.service import alerts as rules
+from passerelle.service.access import this_account
 from passerelle.service.alerts import DiskUse, Guard, disk_level, share_outside
 from passerelle.service.export import export_star
-from passerelle.service.facility import Facility
 from passerelle.service.health import health
+from passerelle.service.live import Live
 from passerelle.service.settings import AlertSettings
 from passerelle.service.status import StatusReader, hours_until_full, percentile
 from passerelle.service.wiring import dispatcher
@@ -64,7 +65,7 @@ def test_latency_counts_what_was_taken_up_as_it_came(plain: Bench) -> None:
     assert view.flow.start_p95_seconds is not None
     assert view.flow.oldest_waiting_age_seconds is None
     plain.now += 5000.0
-    Facility(plain.parts).process_session_again(view.id, {"ctf": {"box_px": 1024}})
+    Live(plain.parts, this_account()).process_session_again(view.id, {"ctf": {"box_px": 1024}})
     plain.work()
     assert reader(plain).session(view.id).flow.latency_p95_seconds is None  # done again: no latency of the microscope's
 
@@ -128,16 +129,16 @@ def test_ten_thousand_movies_are_shown_in_a_moment(plain: Bench) -> None:
 
 def test_accepted_micrographs_are_exported_and_a_person_has_the_last_word(plain: Bench) -> None:
     feed(plain, 2)
-    facility = Facility(plain.parts)
+    live = Live(plain.parts, this_account())
     with pytest.raises(NotFound, match="accepted"):
-        facility.export_star(1)
+        live.export_star(1)
     plain.work()
     with plain.database.write() as connection:
         for movie in movies.of_session(connection, 1):
             steps = [dict(movie.steps[0]) | {"outputs": {"micrograph": "micrograph.mrc"}, "values": {"defocus_u_angstrom": 9e3}}]
             movies.change_all(connection, [(movie, {"steps": steps, "verdict": Verdict.ACCEPT})])
-    facility.choose(1, Verdict.REJECT)
-    text = facility.export_star(1).decode()
+    live.choose(1, Verdict.REJECT)
+    text = live.export_star(1).decode()
     assert "data_optics" in text and text.count("micrograph.mrc") == 1
     assert "/0000002-movie_1/micrograph.mrc" in text
     assert export_star(plain.database, plain.parts.places, 1).name == "micrographs_accepted.star"
@@ -210,7 +211,7 @@ def test_a_closed_session_has_no_alerts(plain: Bench) -> None:
     feed(plain, 1)
     with plain.database.write() as connection:
         alerts.raise_(connection, "no_result", level="error", message="x", session_id=1, at=plain.now)
-    Facility(plain.parts).close_session(1)
+    Live(plain.parts, this_account()).close_session(1)
     assert standing(plain) == {}
     with plain.database.read() as connection:
         assert sessions.get(connection, 1).closed_at is not None

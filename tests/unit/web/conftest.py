@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from passerelle.web import create_app
-from passerelle.web.security import TOKEN_COOKIE
+from passerelle.web.arrival import TOKEN_COOKIE
 from tests.web_demo import DemoStatus
+from tests.web_house import House
 
 with warnings.catch_warnings():  # Starlette would rather have the successor of httpx, which has no stable release yet
     warnings.simplefilter("ignore")
@@ -37,3 +38,11 @@ def client(status: DemoStatus, pictures: Path) -> Iterator[TestClient]:
         client.headers["x-passerelle-token"] = TOKEN
         client.headers["accept"] = "text/html"
         yield client
+
+
+@pytest.fixture
+def house(tmp_path: Path, migrated_file: Path) -> Iterator[House]:
+    """A real service whose pages ask."""
+    made = House(tmp_path, migrated_file)
+    yield made
+    made.close()

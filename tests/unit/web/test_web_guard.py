@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from passerelle.web.security import BODY_LIMIT, TOKEN_COOKIE
+from passerelle.web.arrival import TOKEN_COOKIE
+from passerelle.web.security import BODY_LIMIT
 from tests.web_demo import DemoStatus
 
 PAGES = ("/", "/sessions/1", "/movies/1", "/sessions/1/grid", "/alerts", "/nowhere", "/api/sessions", "/static/js/app.js")

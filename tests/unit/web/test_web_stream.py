@@ -43,7 +43,7 @@ def test_a_page_that_was_away_gets_what_it_missed(demo: DemoStatus) -> None:
     async def scene() -> None:
         stream = Stream(demo)
         stream.open()
-        messages = await _until(stream.events(seen, None), "change", 2)
+        messages = await _until(stream.events(lambda: demo, seen, None), "change", 2)
         assert [message["id"] for message in messages] == [str(seen + 1), str(seen + 2)]
         assert {message["movie_id"] for message in messages} == {missed}
         await stream.close()
@@ -55,7 +55,7 @@ def test_a_change_reaches_an_open_page_and_only_its_session(demo: DemoStatus) ->
     async def scene() -> None:
         stream = Stream(demo)
         stream.open()
-        events = stream.events(demo.last_event_id(), 2)
+        events = stream.events(lambda: demo, demo.last_event_id(), 2)
         await _until(events, "beat")
         demo.arrive(1)
         expected = demo.arrive(2)
@@ -70,7 +70,7 @@ def test_a_page_from_before_a_new_database_is_told_to_load_anew(demo: DemoStatus
     async def scene() -> None:
         stream = Stream(demo)
         stream.open()
-        messages = await _until(stream.events(10_000, None), "beat")
+        messages = await _until(stream.events(lambda: demo, 10_000, None), "beat")
         assert messages[0] == {"id": str(demo.last_event_id()), "event": "reset"}
         await stream.close()
 
@@ -84,7 +84,7 @@ def test_a_log_that_cannot_be_read_is_no_beat(demo: DemoStatus, monkeypatch: pyt
     async def scene() -> None:
         stream = Stream(demo)
         stream.open()
-        events = stream.events(demo.last_event_id(), None)
+        events = stream.events(lambda: demo, demo.last_event_id(), None)
         await _until(events, "beat")
         monkeypatch.setattr(demo, "last_event_id", locked)
         async with asyncio.timeout(5):
@@ -102,7 +102,7 @@ def test_closing_ends_all_pages_at_once(demo: DemoStatus, monkeypatch: pytest.Mo
     async def scene() -> None:
         stream = Stream(demo)
         stream.open()
-        pages = [asyncio.create_task(_drain(stream.events(0, None))) for _ in range(3)]
+        pages = [asyncio.create_task(_drain(stream.events(lambda: demo, 0, None))) for _ in range(3)]
         while stream.pages < 3:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

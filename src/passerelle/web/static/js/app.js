@@ -1,13 +1,18 @@
 // What every page does: theme, keys, ages that count, the stream, answers to buttons.
 import { duration, moment } from "./format.js";
 import { toast, typing, wordsOf } from "./dom.js";
+import { reveal, tell } from "./forms.js";
 import { connect } from "./live.js";
 
 const help = document.getElementById("help");
 document.getElementById("theme").addEventListener("click", () => window.passerelleTheme());
 document.getElementById("help-open").addEventListener("click", () => help.showModal());
 
+const person = document.getElementById("person");
+addEventListener("pointerdown", (event) => { if (person?.open && !person.contains(event.target)) person.open = false; });
+
 addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && person?.open) { person.open = false; person.firstElementChild.focus(); }
   if (typing(event)) return;
   if (event.key === "?") help.showModal();
   else if (event.key === "t") window.passerelleTheme();
@@ -42,7 +47,9 @@ body.addEventListener("htmx:afterRequest", (event) => {
   else if (elt.dataset.then) body.dispatchEvent(new CustomEvent(elt.dataset.then, { detail: { movies: new Set(), kinds: new Set(), all: false } }));
 });
 body.addEventListener("htmx:responseError", (event) => {
-  const { xhr, requestConfig } = event.detail;
+  const { xhr, requestConfig, elt } = event.detail;
+  if (xhr.getResponseHeader("HX-Redirect")) return; // the page goes elsewhere
+  if (tell(elt, wordsOf(xhr.responseText, xhr.status))) return;
   if (requestConfig.verb !== "get") toast(wordsOf(xhr.responseText, xhr.status), true);
 });
 body.addEventListener("htmx:sendError", (event) => {
@@ -53,6 +60,8 @@ for (const input of document.querySelectorAll("form.recipe input:not([type=hidde
   const was = input.form.elements[`was:${input.name}`];
   input.addEventListener("input", () => input.classList.toggle("changed", input.value !== was.value));
 }
+
+reveal(document);
 
 const label = document.getElementById("live");
 if (label) connect(label);

@@ -37,6 +37,7 @@ export function token() {
 
 export async function getJson(address) {
   const response = await fetch(address, { headers: { accept: "application/json" } });
+  if (response.status === 401) location.reload(); // the page itself leads to the form
   if (!response.ok) throw new Error(await errorWords(response));
   return response.json();
 }

@@ -1,0 +1,103 @@
+"""The pages over a real service on the bench, with people of every role: real database, real log-ins, no server."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from passerelle.core.states import MovieState
+from passerelle.service.access import Actor, PersonRole, this_account
+from passerelle.service.facility import Facility
+from passerelle.service.passwords import Passwords
+from passerelle.service.settings_people import PeopleSettings
+from passerelle.store import zones
+from passerelle.testing.bench import MOVIE, SIDECAR, Bench, sidecar
+from passerelle.web import create_app
+
+with warnings.catch_warnings():  # Starlette would rather have the successor of httpx, which has no stable release yet
+    warnings.simplefilter("ignore")
+    from fastapi.testclient import TestClient
+
+WORDS = "thick maple orbit lantern"
+FIRST = "seven brisk otters paddle"
+PEOPLE: Mapping[str, PersonRole] = {
+    "ann": PersonRole.ADMIN,
+    "dora": PersonRole.DATA_MANAGER,
+    "olga": PersonRole.OPERATOR,
+    "bob": PersonRole.USER,  # may read the zone of the instrument
+    "carl": PersonRole.USER,  # may not
+}
+KRIOS = "krios"
+DOMAIN = "testserver.local"  # of cookies, as the client calls it
+
+
+class House:
+    """A facility whose pages ask. One movie of one session is done; `facility` and `bench` are there to be used."""
+
+    def __init__(self, folder: Path, migrated: Path | None = None, **people: Any) -> None:
+        if migrated is not None:
+            (folder / "state").mkdir()
+            shutil.copyfile(migrated, folder / "state" / "passerelle.sqlite")
+        self.bench = Bench(folder)
+        settings = PeopleSettings.model_validate({"log_in": True} | people)
+        self.parts = replace(self.bench.parts, settings=self.bench.parts.settings.model_copy(update={"people": settings}))
+        self.facility = Facility(self.parts, passwords=Passwords(memory_kib=64, rounds=1))
+        self.app = create_app(self.facility, files_beneath=(folder,), hosts=("testserver", "krios.example"))
+        for name, role in PEOPLE.items():
+            self.facility.people.create(this_account(), name, role=role, password=WORDS, own=True)
+        with self.parts.database.write() as connection:
+            readers = {"people": ["bob"], "groups": []}
+            nobody: dict[str, list[str]] = {"people": [], "groups": []}
+            zones.create(
+                connection,
+                name=KRIOS,
+                kind="instrument",
+                root=str(self.bench.folder),
+                owner="dora",
+                readers=readers,
+                writers=nobody,
+                at=1.0,
+            )
+        self.bench.take(self.bench.whole(MOVIE), self.bench.whole(SIDECAR, sidecar()))
+        self.bench.work()
+        assert self.bench.state() is MovieState.DONE
+
+    def client(
+        self, name: str = "", *, password: str = WORDS, base: str = "http://testserver", token: str = "", peer: str = "192.0.2.1"
+    ) -> TestClient:
+        """Return a browser: nobody's, logged in as `name`, or a program with a token."""
+        made = TestClient(self.app, base_url=base, raise_server_exceptions=False, follow_redirects=False, client=(peer, 50_000))
+        if token:
+            made.headers["authorization"] = f"Bearer {token}"
+            return made
+        made.headers["accept"] = "text/html"
+        if name:
+            answer = self.log_in(made, name, password)
+            assert answer.status_code == 204, answer.text
+        return made
+
+    @staticmethod
+    def log_in(client: TestClient, name: str, password: str, **form: str) -> Any:
+        """Fill in the form as a browser does."""
+        page_token(client, "/log-in")
+        return client.post("/log-in", data={"name": name, "password": password, **form}, headers={"hx-request": "true"})
+
+    def actor(self, name: str) -> Actor:
+        """Return a person who has just logged in."""
+        return self.facility.log_ins.log_in(name, WORDS, address="a").actor
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.bench.parts.close()
+
+
+def page_token(client: TestClient, address: str) -> str:
+    """Take the token out of a page, and send it with each request from now on, as the pages' script does."""
+    text = client.get(address).text
+    token = text.split('name="passerelle-token" content="')[1].split('"')[0]
+    client.headers["x-passerelle-token"] = token
+    return token
