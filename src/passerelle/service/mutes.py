@@ -62,7 +62,6 @@ class Mutes:
             NotAllowed: only who steers may. NotFound: there is no such alert or session.
             BadInput: no end, one too far away, or no such instrument.
         """
-        require(actor, Power.STEER)
         now = time.time() if at is None else at
         if sum(each is not None for each in (alert_id, session_id, instrument)) > 1:
             raise BadInput("One thing is muted at a time.", advice="Name an alert, a session or an instrument.")
@@ -75,6 +74,7 @@ class Mutes:
         until = None if hours is None else now + hours * 3600
         subject = _subject(alert_id, session_id, instrument)
         with acting(self._database, actor, "mute", subject, at=now) as deed, self._database.write() as connection:
+            require(actor, Power.STEER)
             if alert_id is not None:
                 alerts.get(connection, alert_id)
             if session_id is not None:
@@ -98,9 +98,9 @@ class Mutes:
         Raises:
             NotAllowed: only who steers may. NotFound: there is none with this id.
         """
-        require(actor, Power.STEER)
         now = time.time() if at is None else at
         with acting(self._database, actor, "unmute", f"mute {mute_id}", at=now) as deed, self._database.write() as connection:
+            require(actor, Power.STEER)
             mutes.end(connection, mute_id, at=now)
             deed.done(connection)
 
