@@ -100,6 +100,11 @@ def _open(path: Path, eer: EerOptions, raw: RawLayout | None) -> OpenMovie:
         raise
 
 
+def open_source(source: Source, *, eer: EerOptions = _NO_OPTIONS) -> OpenMovie:
+    """Open a movie of an open file, which the caller closes; errors as `open_movie`."""
+    return _reader(source)(source, eer)
+
+
 def _reader(source: Source) -> _Open:
     if source.size == 0:
         raise IncompleteFile("is empty.", advice="It may still be written; if not, copy it again.", path=source.path)

@@ -109,6 +109,12 @@ class TiffFile:
             raise self._bad("holds no full image, only previews.")
         return pages
 
+    def first_entries(self) -> dict[int, Entry]:
+        """Return the entries of the first page, whatever it holds; errors as `pages`."""
+        if self._first == 0:
+            raise IncompleteFile("holds no frame: its first page is not written yet.", advice=_ADVICE, path=self.source.path)
+        return self._directory(self._first)[0]
+
     def _directory(self, offset: int) -> tuple[dict[int, Entry], int]:
         """Return the entries of the directory at `offset`, and the offset of the next one (0: none)."""
         head, step, tail = ("Q", 20, "Q") if self.big else ("H", 12, "I")

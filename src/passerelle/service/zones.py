@@ -144,7 +144,7 @@ class Zones:
         row, zone = self._permitted(actor, ZoneAct.READ, name)
         start = str(from_text(after)) if after else ""
         listing = list_folder(zone.root, within, after=start, limit=min(max(limit, 1), _MOST_ENTRIES))
-        return folder_view(self._server, zone_of(row), within, listing)
+        return folder_view(self.server, zone_of(row), within, listing)
 
     @contextmanager
     def download(self, actor: Actor, name: str, path: str) -> Generator[int]:
@@ -305,7 +305,8 @@ class Zones:
     # -- within --
 
     @property
-    def _server(self) -> str:
+    def server(self) -> str:
+        """The name by which Windows opens zones."""
         return self._settings.zones.server or os.uname().nodename
 
     def _permitted(self, actor: Actor, act: ZoneAct, name: str) -> tuple[zones.ZoneRow, Zone]:
@@ -333,7 +334,7 @@ class Zones:
         except PasserelleError as problem:
             space, notes = None, (*notes, str(problem))
         allowed = [act for act in ZoneAct if _POWERS[act] in actor.powers and may(actor.visitor, act, zone).allowed]
-        return zone_view(self._server, row, zone, usage[0] if usage else None, space, allowed, notes)
+        return zone_view(self.server, row, zone, usage[0] if usage else None, space, allowed, notes)
 
     def _after(self, actor: Actor, row: zones.ZoneRow, notes: Sequence[str], *, rights: bool = True) -> ZoneView:
         if rights:

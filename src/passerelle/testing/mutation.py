@@ -93,9 +93,17 @@ def _overwrite(content: bytearray, at: int, new: bytes) -> None:
 
 
 def survive(
-    read: Callable[[Path], object], content: bytes, path: Path, permitted: tuple[type[BaseException], ...], *, label: str = ""
+    read: Callable[[Path], object],
+    content: bytes,
+    path: Path,
+    permitted: tuple[type[BaseException], ...],
+    *,
+    label: str = "",
+    spare: int = MEMORY_CONSTANT,
 ) -> bool:
     """Write `content` to `path`, call `read(path)`, and return whether it was read (True) or refused (False).
+
+    spare: bytes that may be taken beside four times the file.
 
     Raises:
         Unsurvived: any other error, more than two seconds of work, or more memory than the rule allows.
@@ -120,7 +128,7 @@ def survive(
         _, peak = tracemalloc.get_traced_memory()
         if own_trace:
             tracemalloc.stop()
-    allowed = MEMORY_FACTOR * len(content) + MEMORY_CONSTANT
+    allowed = MEMORY_FACTOR * len(content) + spare
     if seconds > MAX_SECONDS:
         raise Unsurvived(f"{label} took {seconds:.1f} s, {MAX_SECONDS} allowed")
     if peak - before > allowed:

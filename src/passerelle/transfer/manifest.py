@@ -189,7 +189,7 @@ def _text(fields: dict[str, Any], key: str) -> str:
 def _object(line: bytes, path: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # lists within lists, a million deep
         raise BadFile(f"has no JSON in line {number}.", advice="Restore this file.", path=path) from error
     if not isinstance(value, dict):
         raise BadFile(f"has no row of a manifest in line {number}.", advice="Restore this file.", path=path)

@@ -2,7 +2,8 @@
 
 from passerelle.zones.acl import has_list
 from passerelle.zones.beneath import open_file, open_folder, relative_path
-from passerelle.zones.browse import Entry, Listing, Measured, Room, list_folder, measure, room
+from passerelle.zones.browse import Entry, Leaf, Listing, Measured, Order, Room, leaf_through, list_folder, measure, room
+from passerelle.zones.bundle import Bundle, bundle
 from passerelle.zones.names import check_account, check_root, check_zone_name, windows_trouble
 from passerelle.zones.places import dataset_place, linux_path, plain_name, windows_path
 from passerelle.zones.posix import Accounts, Wanted, wanted
@@ -14,12 +15,15 @@ from passerelle.zones.zone import FEATURES, Content, Features, Who, Zone, ZoneKi
 __all__ = [
     "FEATURES",
     "Accounts",
+    "Bundle",
     "Content",
     "Entitled",
     "Entry",
     "Features",
+    "Leaf",
     "Listing",
     "Measured",
+    "Order",
     "Relation",
     "Room",
     "Ruling",
@@ -30,12 +34,14 @@ __all__ = [
     "Zone",
     "ZoneAct",
     "ZoneKind",
+    "bundle",
     "check_account",
     "check_root",
     "check_zone_name",
     "dataset_place",
     "entitled",
     "has_list",
+    "leaf_through",
     "linux_path",
     "list_folder",
     "may",

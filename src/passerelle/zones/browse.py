@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from passerelle.core.errors import PasserelleError, storage_errors
@@ -12,6 +13,7 @@ from passerelle.zones.beneath import TOP, open_folder
 
 # names of the product itself in zones: what is being copied, manifests
 _HIDDEN = (".p-", ".passerelle")
+_MOST_SORTED = 50_000  # names whose size or time is asked for to sort a folder: half a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +42,82 @@ def list_folder(root: Path, within: PurePosixPath = TOP, *, after: str = "", lim
     """
     with open_folder(root, within) as folder:
         with storage_errors(root / within), os.scandir(folder) as found:
-            names = sorted(each.name for each in found if each.name > after and not each.name.startswith(_HIDDEN))
-        entries: list[Entry] = []
-        for name in names[:limit]:
-            try:
-                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:  # gone since the listing
-                continue
-            except OSError:
-                entries.append(Entry(name, "other", 0, 0))
-                continue
-            entries.append(Entry(name, _kind(status.st_mode), status.st_size, status.st_mtime_ns))
-    return Listing(tuple(entries), len(names) > limit)
+            names = sorted(each.name for each in found if each.name > after and not is_hidden(each.name))
+        entries = tuple(entry for name in names[:limit] if (entry := _entry(folder, name)))
+    return Listing(entries, len(names) > limit)
+
+
+def is_hidden(name: str) -> bool:
+    """Say whether a name is of the product itself, and not shown."""
+    return name.startswith(_HIDDEN)
+
+
+class Order(StrEnum):
+    """By what a folder is sorted. Folders come first."""
+
+    NAME = "name"
+    SIZE = "size"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A page of a sorted folder. total: names in all; first: the place of the first one here. order: what it is sorted by: a
+    folder of very many names is sorted by name, whatever was asked for."""
+
+    entries: tuple[Entry, ...]
+    first: int
+    total: int
+    order: Order
+
+
+def leaf_through(
+    root: Path,
+    within: PurePosixPath = TOP,
+    *,
+    order: Order = Order.NAME,
+    descending: bool = False,
+    first: int = 0,
+    limit: int = 200,
+) -> Leaf:
+    """List a page of a sorted folder beneath a root.
+
+    Raises:
+        NotFound: there is no such folder. NotAllowed: this account may not read it.
+    """
+    with open_folder(root, within) as folder:
+        with storage_errors(root / within), os.scandir(folder) as found:
+            names = [(each.name, _is_folder(each)) for each in found if not is_hidden(each.name)]
+        if len(names) > _MOST_SORTED:
+            order = Order.NAME
+        if order is Order.NAME:
+            names.sort(key=lambda each: (each[0].casefold(), each[0]), reverse=descending)
+            names.sort(key=lambda each: not each[1])
+            shown = [_entry(folder, name) for name, _ in names[first : first + limit]]
+        else:
+            shown = [entry for name, _ in names if (entry := _entry(folder, name))]
+            shown.sort(key=lambda each: (each.size if order is Order.SIZE else each.mtime_ns, each.name), reverse=descending)
+            shown.sort(key=lambda each: each.kind != "folder")
+            shown = shown[first : first + limit]
+    return Leaf(tuple(entry for entry in shown if entry is not None), first, len(names), order)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # gone since
+        return False
+
+
+def _entry(folder: int, name: str) -> Entry | None:
+    """Return what a name in a folder stands for; None where it is gone since."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Entry(name, "other", 0, 0)
+    return Entry(name, _kind(status.st_mode), status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
