@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -18,6 +19,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+
+_MOST_TOLD = 20
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 _Model = TypeVar("_Model", bound=Section)
 
@@ -43,7 +48,9 @@ def parse_config(table: dict[str, Any], model: type[_Model], *, source: Path | s
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        sentences = [_sentence(detail, table, model) for detail in error.errors()]
+        sentences = [_sentence(detail, table, model) for detail in error.errors()[:_MOST_TOLD]]
+        if (more := error.error_count() - _MOST_TOLD) > 0:
+            sentences.append(f"And {more} more.")
         raise BadConfiguration(" ".join(sentences), path=str(source)) from error
 
 
@@ -54,7 +61,7 @@ def _sentence(detail: ErrorDetails, table: dict[str, Any], model: type[BaseModel
         near = difflib.get_close_matches(key, _known_keys(model), n=1, cutoff=0.5)
         hint = f" Did you mean `{near[0]}`?" if near else ""
         return f"`{place}` is not a setting of passerelle.{hint}"
-    return f"`{place}`: {detail['msg']}, found {detail.get('input')!r}."
+    return f"`{place}`: {detail['msg']}, found {_SHORT.repr(detail.get('input'))}."
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:

@@ -230,6 +230,6 @@ def printable(text: str | None, limit: int = 300) -> str:
         else c.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
         if not 0xDC80 <= ord(c) <= 0xDCFF
         else f"\\x{ord(c) - 0xDC00:02x}"
-        for c in text
+        for c in text[: limit + 1]
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 from passerelle.core.errors import BadInput
@@ -21,6 +21,8 @@ from passerelle.web.deps import StatusOf
 
 router = APIRouter(prefix="/api", tags=["api"])
 
+MOST_ENTRIES = 100
+
 
 class Choice(StrEnum):
     """A person's verdict; `none` takes it back."""
@@ -31,12 +33,24 @@ class Choice(StrEnum):
     NONE = "none"
 
 
+def _few(value: Any) -> Any:
+    """Refuse what nobody has written by hand before each of its entries is looked at."""
+    if isinstance(value, dict) and len(value) > MOST_ENTRIES:
+        raise ValueError(f"has more than {MOST_ENTRIES} entries")
+    return value
+
+
+Few = BeforeValidator(_few)
+Name = Annotated[str, Field(max_length=60)]
+Setting = Annotated[str, Field(max_length=200)] | int | float | bool | None
+
+
 class Thresholds(BaseModel):
     """All limits of a session, by metric; metrics that are not named have none."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    thresholds: dict[str, Threshold]
+    thresholds: Annotated[dict[Name, Threshold], Few]
 
 
 class Changes(BaseModel):
@@ -44,7 +58,7 @@ class Changes(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    changes: dict[str, dict[str, Any]] = {}
+    changes: Annotated[dict[Name, Annotated[dict[Name, Setting], Few]], Few] = {}
 
 
 @router.get("/openapi.json", include_in_schema=False)

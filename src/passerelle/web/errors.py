@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,18 @@ from passerelle.core.errors import NotAllowed, NotLoggedIn, PasserelleError, pri
 from passerelle.core.log import logger
 from passerelle.web.answers import Json, page
 from passerelle.web.door import FIRST_PASSWORD, LOG_IN, first_password_for, log_in_for
+
+# what every answer carries; security.py puts it on, but for what fails outside of it
+STRICT = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 
 _WORDS = {
     400: "This request cannot be understood",
@@ -67,12 +79,20 @@ def _way_in(request: Request, error: NotAllowed) -> str:
     here = request.url.path
     if here == LOG_IN or "authorization" in request.headers:
         return ""
-    back = urlsplit(request.headers.get("hx-current-url", "")) if "hx-request" in request.headers else request.url
+    back = _page_of(request) if "hx-request" in request.headers else request.url
     target = f"{back.path}?{back.query}" if back.query else back.path
     if isinstance(error, NotLoggedIn):
         return log_in_for(target)
     actor = getattr(request.state, "actor", None)
     return first_password_for(target) if actor is not None and actor.must_change and here != FIRST_PASSWORD else ""
+
+
+def _page_of(request: Request) -> SplitResult:
+    """Return the address of the page from which htmx asks; the first page's where that is none."""
+    try:
+        return urlsplit(request.headers.get("hx-current-url", ""))
+    except ValueError:
+        return urlsplit("/")
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -84,7 +104,7 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    sentences = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}." for e in error.errors()]
+    sentences = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}." for e in error.errors()[:10]]
     return answer(request, 404 if _bad_number(error) else 422, printable(" ".join(sentences), 1000))
 
 
@@ -95,12 +115,14 @@ def _bad_number(error: RequestValidationError) -> bool:
 
 def _unforeseen(request: Request, error: Exception) -> Response:
     logger.error("page_failed", path=request.url.path, error=type(error).__name__)
-    return answer(
+    response = answer(
         request,
         500,
         "The page could not be made. The processing goes on; the service's log has the details.",
         "Reload the page. If it stays, report it with the time and the address.",
     )
+    response.headers.update(STRICT | {"cache-control": "no-store"})  # Starlette answers this one outside of all middleware
+    return response
 
 
 def install(app: FastAPI) -> None:

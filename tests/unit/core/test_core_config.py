@@ -1,5 +1,7 @@
 """Configuration refuses what it does not know, and names what was probably meant."""
 
+import time
+
 import pytest
 from pydantic import Field
 
@@ -52,3 +54,10 @@ def test_a_configuration_is_frozen():
     config = parse_config({}, Example, source="test")
     with pytest.raises(ValueError, match="frozen"):
         config.workers = 9
+
+
+def test_many_wrong_keys_are_not_each_looked_for() -> None:
+    begin = time.process_time()
+    with pytest.raises(BadConfiguration, match="And 49980 more") as caught:
+        parse_config({f"key_{number}": "x" * 1000 for number in range(50_000)}, Example, source="a form")
+    assert time.process_time() - begin < 2.0 and len(str(caught.value)) < 20_000
