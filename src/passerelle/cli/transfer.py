@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from passerelle.cli import show
 from passerelle.core.errors import printable
-from passerelle.service import transfers
-from passerelle.service.transfers import Told
+from passerelle.service import copy_folder
+from passerelle.service.copy_folder import Told
 from passerelle.transfer import Control, Copied, Verified
 
 _INTERRUPTED = 130
@@ -34,7 +34,7 @@ def copy(
     """Copy a dataset; each file is read back from the medium before it gets its name. Run it again to go on."""
     others = tuple(also or ())
     done = _watched(
-        lambda control, told: transfers.copy_folder(source, target, leg=leg, also=others, control=control, told=told), json
+        lambda control, told: copy_folder.copy_folder(source, target, leg=leg, also=others, control=control, told=told), json
     )
     _show(done, json, f"{done.files} files, {_size(done.bytes)}, verified in {printable(str(target))}")
 
@@ -48,7 +48,7 @@ def verify(
 ) -> None:
     """Read a dataset back from the medium and hold it against its manifest; damage is named by file and block."""
     done = _watched(
-        lambda control, told: transfers.verify_folder(folder, manifest_of=manifest_of, control=control, told=told), json
+        lambda control, told: copy_folder.verify_folder(folder, manifest_of=manifest_of, control=control, told=told), json
     )
     _show(done, json, f"{done.files} files, {_size(done.bytes)}, are as they were verified")
 
@@ -62,7 +62,7 @@ def _watched(verb: Callable[[Control, Told], _Done], quiet: bool) -> _Done:
     with Progress(TextColumn(words), BarColumn(), console=show.err, transient=True, disable=quiet) as bars:
         bar = bars.add_task("verified", total=None, files=0, rate="", left="")
 
-        def told(now: transfers.Progress) -> None:
+        def told(now: copy_folder.Progress) -> None:
             left = "" if now.eta_seconds is None else f"about {show.duration(now.eta_seconds)} left"
             rate = f"{now.bytes_per_second * 8 / 1e9:.2f} Gbit/s"
             total = None if now.listing else now.known_bytes
@@ -73,7 +73,7 @@ def _watched(verb: Callable[[Control, Told], _Done], quiet: bool) -> _Done:
 
 def _show(done: Copied | Verified, json: bool, words: str) -> None:
     if json:
-        show.as_json(dict(transfers.report(done)))
+        show.as_json(dict(copy_folder.report(done)))
     else:
         for problem in done.problems[:_MOST_SHOWN]:
             show.out.print(f"[red]{escape(printable(problem.message))}[/] [dim]{escape(problem.advice)}[/]", soft_wrap=True)
@@ -82,7 +82,7 @@ def _show(done: Copied | Verified, json: bool, words: str) -> None:
         for path in done.unknown[:_MOST_SHOWN] if isinstance(done, Verified) else ():
             show.out.print(f"[yellow]{escape(printable(path))}:[/] is not in the manifest.", soft_wrap=True)
         show.out.print(f"{words}, after {show.duration(done.seconds)}. Manifest: {done.manifest_digest[:16]}…", soft_wrap=True)
-    if error := transfers.first_error(done.problems):
+    if error := copy_folder.first_error(done.problems):
         raise typer.Exit(error.exit_code)
     if done.cancelled:
         raise typer.Exit(_INTERRUPTED)

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import IO
 
 from passerelle.core.errors import Busy, NotFound, ProgramFailed, StorageError, printable
@@ -128,6 +130,77 @@ def run_to_end(
         raise StorageError(f"could not be run: {error.strerror or error}.", path=words[0]) from error
 
 
+class Conversation:
+    """A program that is spoken with: lines in, lines out. It dies with the thread that has started it, and so with this process.
+
+    One thread speaks; what the program says is kept until it is asked for.
+    """
+
+    def __init__(self, command: Sequence[str | Path]) -> None:
+        """Start the program.
+
+        Raises:
+            StorageError: it cannot be started.
+        """
+        words = [os.fspath(word) for word in command]
+        self._complained = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._lines: SimpleQueue[bytes] = SimpleQueue()
+        try:
+            self._process = subprocess.Popen(
+                [*_LAUNCHER, str(os.getpid()), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complained,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._complained.close()
+            raise StorageError(f"could not be run: {error.strerror or error}.", path=words[0]) from error
+        self._reader = threading.Thread(target=self._read, name="conversation", daemon=True)
+        self._reader.start()
+
+    def say(self, line: str) -> None:
+        """Send the program a line; one that has ended does not hear it."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(line.encode(errors="surrogateescape") + b"\n")
+            self._process.stdin.flush()
+
+    def heard(self) -> list[str]:
+        """Return what the program has said since it was asked last, line by line; what it had begun and not ended is left out."""
+        lines: list[str] = []
+        with contextlib.suppress(Empty):
+            while True:
+                lines.append(self._lines.get_nowait().decode(errors="surrogateescape"))
+        return lines
+
+    def code(self) -> int | None:
+        """Return how the program ended (negative: the signal), once all that it said can be heard; None while it runs."""
+        code = self._process.poll()
+        return None if code is None or self._reader.is_alive() else code
+
+    def last_words(self) -> str:
+        """Return the line of its standard error that tells best what went wrong."""
+        return _last_words(self._complained)
+
+    def close(self) -> None:
+        """End the program, with what it has started, if it has not ended."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        _end(self._process)
+        self._reader.join()
+        self._complained.close()
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    self._lines.put(line)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the program and of what it started."""
     with contextlib.suppress(ProcessLookupError):
@@ -142,9 +215,9 @@ def _text(stream: IO[bytes], most: int) -> str:
     return stream.read().decode(errors="surrogateescape")
 
 
-def _last_words(complained: IO[bytes], said: IO[bytes]) -> str:
+def _last_words(*streams: IO[bytes]) -> str:
     """Return the line that tells best what went wrong: the last one that names a fault, else the last one at all."""
-    for stream in (complained, said):
+    for stream in streams:
         lines = [line.strip() for line in _text(stream, _TAIL_BYTES).splitlines()]
         lines = [line for line in lines if any(character.isalnum() for character in line)]
         faults = [place for place, line in enumerate(lines) if any(word in line.lower() for word in _WORDS_OF_FAULT)]

@@ -33,6 +33,15 @@ def uid_of(name: str) -> int | None:
         return None
 
 
+def account_of(name: str) -> tuple[int, int, tuple[int, ...]] | None:
+    """Return the numbers of an account, of its group and of its further groups; None where there is no such account."""
+    try:
+        found = pwd.getpwnam(name)
+        return found.pw_uid, found.pw_gid, tuple(os.getgrouplist(name, found.pw_gid))
+    except (KeyError, ValueError, OSError):
+        return None
+
+
 def gid_of(name: str) -> int | None:
     """Return the number of a group, or None."""
     try:

@@ -220,6 +220,8 @@ class Arrivals:
     ) -> Admitted:
         """Make the movies that these files belong to, write what is said of them, and decide about each."""
         instrument = self.instruments[session.instrument]
+        if not instrument.settings.processing:
+            return Admitted()
         wanted: dict[str, str] = {}
         for file in touched:
             if file.movie_key is not None and file.role in _MAIN and file.state is not FileState.GONE:

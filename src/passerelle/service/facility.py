@@ -13,6 +13,7 @@ from passerelle.service.passwords import Passwords
 from passerelle.service.tokens import Tokens
 from passerelle.service.wiring import Parts
 from passerelle.service.wiring_people import log_ins_of, people_of, shares_of, zones_of
+from passerelle.service.wiring_transfers import datasets_of, transfers_of
 
 
 class Facility:
@@ -33,6 +34,8 @@ class Facility:
         self.audit = AuditLog(parts.database)
         self.shares = shares_of(parts)
         self.zones = zones_of(parts)
+        self.datasets = datasets_of(parts)
+        self.transfers = transfers_of(parts)
         self._grids = Grids(parts.database, parts.instruments)
 
     def live(self, actor: Actor) -> Live:

@@ -1,4 +1,4 @@
-"""What goes on beside the work on movies: notices are sent. Each in a thread of its own, all started and stopped together."""
+"""What goes on beside the work on movies: datasets are sent and people are told. Each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 from passerelle.service.notices import Notices
 from passerelle.service.postman import Postman
 from passerelle.service.wiring import Parts
+from passerelle.service.wiring_transfers import transfer_runner
 
 
 class Keeper(Protocol):
@@ -38,4 +39,4 @@ class Housekeeping:
 def housekeeping(parts: Parts) -> Housekeeping:
     """Put together who looks after what. The caller starts and stops it."""
     outbox = Notices(parts.database, parts.settings)
-    return Housekeeping([Postman(parts.database, outbox, parts.settings.notices)])
+    return Housekeeping([Postman(parts.database, outbox, parts.settings.notices), transfer_runner(parts, outbox)])

@@ -19,6 +19,7 @@ from passerelle.processing import Recipe, Threshold, default_thresholds
 from passerelle.programs import KINDS
 from passerelle.service.settings_care import BufferSettings, NoticeSettings
 from passerelle.service.settings_people import LdapSettings, PeopleSettings
+from passerelle.service.settings_transfers import TransferSettings
 from passerelle.service.settings_zones import PcSettings, ShareSettings, ZoneSettings, check_pcs
 
 INSTRUMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -87,6 +88,10 @@ class InstrumentSettings(Section):
         default=None, description="Poll the folder instead of listening to the kernel; without it: chosen by the kind of mount.",
         examples=[True],
     )  # fmt: skip
+    processing: bool = Field(
+        default=True,
+        description="Process its movies. false: the folder is watched, shown and sent, as for X-ray or light microscopes.",
+    )
     recompress: Literal["off", "lzw", "deflate"] = Field(
         default="off",
         description="Write raw MRC movies that have their result as compressed TIFF beside them, proven frame by frame.",
@@ -245,6 +250,7 @@ class Settings(Section):
     people: PeopleSettings = Field(default=PeopleSettings(), description="Log-ins.")
     ldap: LdapSettings = Field(default=LdapSettings(), description="A directory that checks passwords.")
     zones: ZoneSettings = Field(default=ZoneSettings(), description="Places on central storage.")
+    transfers: TransferSettings = Field(default=TransferSettings(), description="How datasets are sent to zones.")
     shares: ShareSettings = Field(default=ShareSettings(), description="What Samba shows.")
     processing: Recipe = Field(default=Recipe(), description="The parameters of new sessions; pages change those of a session.")
     thresholds: dict[str, Threshold] = Field(

@@ -214,6 +214,7 @@ def copies_of(connection: Connection, instrument: str, source: str) -> list[Veri
     deleted, is the caller's to decide (`whole`, `started_at`, `zone` are for that); and the source is read again before, against
     the manifest of the copy.
     """
+    source = "" if source == "." else source  # as the root of a session is written that is its instrument's whole folder
     parts = source.split("/") if source else []
     around = ["/".join(parts[:count]) for count in range(len(parts) + 1)]
     query = (

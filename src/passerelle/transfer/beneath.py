@@ -59,6 +59,21 @@ class Root:
             self.close()
             raise NotFound("is another folder than it was.", advice="Was it moved, or its disk unmounted?", path=path)
 
+    def beneath(self, path: str, *, make: bool = False) -> Root:
+        """Open a folder beneath as a root of its own. make: make what is missing of it, each folder on the medium at once.
+
+        Raises:
+            As `open_folder`.
+        """
+        if make:
+            parts = checked(path).split("/") if path else []
+            for count, _ in enumerate(parts):
+                above, name = "/".join(parts[:count]), "/".join(parts[: count + 1])
+                if self.make_folder(name):
+                    with self.folder(above) as descriptor, storage_errors(self.named(above)):
+                        os.fsync(descriptor)
+        return _Held(Path(self.named(path)), self.open_folder(path))
+
     def __enter__(self) -> Root:
         return self
 
@@ -136,6 +151,18 @@ class Root:
             raise NotAllowed(
                 "leads over a link, which is never followed.", advice="Was a folder replaced by a link?", path=self.named(path)
             ) from error
+
+
+class _Held(Root):
+    """A root whose folder was opened already."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._name = str(path)
+        self.descriptor = descriptor
+        status = os.fstat(descriptor)
+        self.identity = (status.st_dev, status.st_ino)
+        self._openat2 = True
 
 
 def walk(folder: int, path: bytes) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from passerelle.core.errors import BadInput, NotFound, OutOfSpace, PasserelleError, StorageError, printable, storage_errors
 from passerelle.transfer.attributes import Keep
-from passerelle.transfer.beneath import Root
 from passerelle.transfer.copy import Leg, copy_batch
+from passerelle.transfer.ends import Within, keep_apart, open_source, open_target
 from passerelle.transfer.folders import finish_folders, matching_folder, sweep
 from passerelle.transfer.ledger import Ledger, read_manifest
 from passerelle.transfer.links import copy_link, link_again
@@ -21,6 +22,7 @@ from passerelle.transfer.names import twins, windows_trouble
 from passerelle.transfer.outcome import Outcome, Problem, problem_of
 from passerelle.transfer.plan import Batcher, Step, Task, describes, step
 from passerelle.transfer.progress import Cancelled, Control, Meter, Progress
+from passerelle.transfer.selection import Selection, chosen, folders_wanted
 from passerelle.transfer.tree import OWN_FOLDER, Entry, Kind, Listing, list_folder
 
 _LARGE_LANES = 3  # batches of larger files at a time, beside the processes for small ones
@@ -29,6 +31,10 @@ _MOST_LISTED = 1000  # problems and notes that a report names; all are counted
 _STOPS = frozenset({"OutOfSpace", "Unreachable"})  # no use to try the next file
 
 Told = Callable[[Progress], None]
+Came = Callable[[list[Outcome]], None]
+
+
+def _nobody(_: object) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,63 +63,73 @@ class Copied:
 
 
 def copy_dataset(
-    source: Path,
-    target: Path,
+    source: Path | Within,
+    target: Path | Within,
     *,
     leg: str = "copy",
     keep: Keep | None = None,
     also: tuple[str, ...] = (),
+    selection: Selection | None = None,
     control: Control | None = None,
-    told: Told = lambda progress: None,
+    told: Told = _nobody,
+    came: Came = _nobody,
     processes: int | None = None,
 ) -> Copied:
     """Make the folder `target` hold what `source` holds, each file verified on the medium; return what came of it.
 
     What is verified already and has not changed since is not copied again. Nothing in the target is deleted, and nothing replaced
     that an earlier copy has not brought. leg: what this way of the dataset is called in its manifest. also: further digests for
-    the manifest, some of md5, sha1, sha256, sha512. processes: for small files; one a processor, if left out.
+    the manifest, some of md5, sha1, sha256, sha512. selection: what is copied, if not all; folders without it are not made.
+    told: how far it is, a few times a second. came: what became of each file; called by one lane at a time.
+    processes: for small files; one a processor, if left out.
 
     Raises:
         NotFound: there is no such folder. BadInput: one lies in the other. Busy: another copy writes to the target.
         BadFile: a manifest is damaged. StorageError and kin: the target cannot be written to at all.
     """
-    with copying(source, target, leg=leg, keep=keep, also=also, control=control, told=told, processes=processes) as work:
+    options: dict[str, Any] = {
+        "leg": leg,
+        "keep": keep,
+        "also": also,
+        "selection": selection,
+        "control": control,
+        "told": told,
+        "came": came,
+    }
+    with copying(source, target, **options, processes=processes) as work:
         work.look()
         return work.finish()
 
 
 @contextmanager
 def copying(
-    source: Path,
-    target: Path,
+    source: Path | Within,
+    target: Path | Within,
     *,
     leg: str = "copy",
     keep: Keep | None = None,
     also: tuple[str, ...] = (),
+    selection: Selection | None = None,
     control: Control | None = None,
-    told: Told = lambda progress: None,
+    told: Told = _nobody,
+    came: Came = _nobody,
     processes: int | None = None,
 ) -> Generator[Copying]:
     """Take source and target for a copy that looks at the source as often as its caller wishes; as `copy_dataset`."""
     control = control or Control()
     if unknown := [name for name in also if name not in OTHER_DIGESTS]:
         raise BadInput(f"`{unknown[0]}` is no digest that a manifest has.", advice=f"Choose of {', '.join(OTHER_DIGESTS)}.")
-    with Root(source) as source_root:
-        _apart(source, target)
-        with storage_errors(target):
-            try:
-                target.mkdir(exist_ok=True)
-            except FileNotFoundError as error:
-                words = "cannot be made: the folder that it is to lie in is not there."
-                raise NotFound(words, advice="Make that first, or is its disk not mounted?", path=target) from error
-        with Root(target) as target_root:
+    with open_source(source) as source_root:
+        keep_apart(source, target)
+        with open_target(target) as target_root:
             ledger = Ledger(target_root)
             try:
                 name = printable(leg)
                 meter = Meter(told, control)
                 kept = keep or Keep.all_allowed()
                 way = Leg(source_root, target_root, name, ledger.run, kept, also, _BLOCK_LANES, _tick(control, meter))
-                yield Copying(way, ledger, control, meter, os.cpu_count() or 1 if processes is None else processes)
+                lanes = os.cpu_count() or 1 if processes is None else processes
+                yield Copying(way, ledger, control, meter, lanes, selection, came)
             finally:
                 ledger.close()
 
@@ -126,23 +142,29 @@ def _tick(control: Control, meter: Meter) -> Callable[[int], None]:
     return tick
 
 
-def _apart(source: Path, target: Path) -> None:
-    one, other = source.resolve(), target.resolve()
-    if one.is_relative_to(other) or other.is_relative_to(one):
-        raise BadInput("lies in the other folder of this copy, or is the same.", advice="Choose folders apart.", path=target)
-
-
 class Copying:
     """A copy under way: what was seen, done, and said."""
 
-    def __init__(self, leg: Leg, ledger: Ledger, control: Control, meter: Meter, processes: int) -> None:
+    def __init__(
+        self,
+        leg: Leg,
+        ledger: Ledger,
+        control: Control,
+        meter: Meter,
+        processes: int,
+        selection: Selection | None = None,
+        came: Came = _nobody,
+    ) -> None:
         self._leg = leg
         self._ledger = ledger
         self._control = control
         self._meter = meter
         self._processes = processes
+        self._selection = selection
+        self._came = came
         self._expected = read_manifest(leg.source)
         ledger.manifest.legs = list(dict.fromkeys([*self._expected.legs, *ledger.manifest.legs, leg.name]))
+        ledger.select(selection.words if selection else self._expected.selection)
         self._seen: set[str] = set()
         self._done: set[str] = set()
         self._folders: dict[str, Entry] = {}
@@ -205,11 +227,14 @@ class Copying:
     def _listings(self) -> Generator[tuple[Listing, Listing]]:
         """Yield each folder of the source with its like in the target, one before those in it."""
         waiting = [""]
+        folders = folders_wanted(self._leg.source, self._selection) if self._selection else frozenset[str]()
         while waiting:
             self._control.wait()
             path = waiting.pop()
             try:
                 listing = list_folder(self._leg.source, path)
+                if self._selection:
+                    listing = chosen(listing, self._selection, folders)
                 there = matching_folder(self._leg, listing, self._trouble)
                 sweep(self._leg, there, self._ledger.earlier)
             except PasserelleError as error:
@@ -315,6 +340,7 @@ class Copying:
                     self._control.cancel()
         failed = sum(outcome.problem is not None for outcome in outcomes)
         self._meter.add(files=len(new), bytes=sum(each.bytes for each in new), problems=failed)
+        self._came(outcomes)
 
     def _trouble(self, path: str, error: PasserelleError) -> None:
         self._problems[path] = problem_of(path, error)

@@ -37,7 +37,8 @@ def matching_folder(leg: Leg, listing: Listing, trouble: Trouble) -> Listing:
     if new:
         with leg.target.folder(path) as descriptor, storage_errors(leg.target.named(path)):
             for entry in new:
-                os.mkdir(entry.name, _OURS, dir_fd=descriptor)
+                # what a zone's folder hands down (its access list) is cut by the mode that is asked for here
+                os.mkdir(entry.name, _OURS if leg.keep.mode else 0o777, dir_fd=descriptor)
                 there.entries[entry.name] = entry
             os.fsync(descriptor)
     return there

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from passerelle.transfer.attributes import Keep
-from passerelle.transfer.dataset import Copied, Told, copying
+from passerelle.transfer.dataset import Came, Copied, Told, copying
+from passerelle.transfer.ends import Within
 from passerelle.transfer.progress import Control
 from passerelle.transfer.tree import Entry
 
@@ -17,8 +19,8 @@ QUIET_SECONDS = 10.0
 
 
 def follow_dataset(
-    source: Path,
-    target: Path,
+    source: Path | Within,
+    target: Path | Within,
     *,
     closed: Callable[[], bool],
     leg: str = "copy",
@@ -26,6 +28,7 @@ def follow_dataset(
     also: tuple[str, ...] = (),
     control: Control | None = None,
     told: Told = lambda progress: None,
+    came: Came = lambda outcomes: None,
     wake: threading.Event | None = None,
     poll_seconds: float = POLL_SECONDS,
     quiet_seconds: float = QUIET_SECONDS,
@@ -47,7 +50,8 @@ def follow_dataset(
         age_ns = clock_ns() - max(entry.mtime_ns, entry.ctime_ns)
         return age_ns >= quiet_seconds * 1e9 or age_ns < -1e9  # a clock that was set back must not hold a file for ever
 
-    with copying(source, target, leg=leg, keep=keep, also=also, control=control, told=told, processes=processes) as work:
+    options: dict[str, Any] = {"leg": leg, "keep": keep, "also": also, "control": control, "told": told, "came": came}
+    with copying(source, target, **options, processes=processes) as work:
         while not (ended := closed()) and not control.cancelled:
             work.look(quiet)
             wake.wait(poll_seconds)

@@ -115,3 +115,63 @@ def cached_share(descriptor: int, size: int) -> float | None:
 def die_with_parent() -> None:
     """Have this process killed when the one that started it ends, however that ends."""
     _libc.prctl(ctypes.c_int(_PR_SET_PDEATHSIG), ctypes.c_ulong(signal.SIGKILL))
+
+
+# -- rights of this process
+
+CAP_DAC_READ_SEARCH = 2  # read and enter everything, write nothing
+_PR_SET_KEEPCAPS = 8
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_MOST_CAPABILITIES = 64
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("process", ctypes.c_int))
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+def _prctl(option: int, *arguments: int) -> int:
+    rest = [ctypes.c_ulong(each) for each in (*arguments, *[0] * (4 - len(arguments)))]
+    answer = _libc.prctl(ctypes.c_int(option), *rest)
+    if answer == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return answer
+
+
+def keep_capabilities() -> None:
+    """Let capabilities survive the change to another account (they leave the effective set all the same)."""
+    _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def bound_capabilities(kept: int) -> None:
+    """Take all capabilities but one away from what this process and its children can ever have. Needs CAP_SETPCAP."""
+    for number in range(_MOST_CAPABILITIES):
+        try:
+            known = _prctl(_PR_CAPBSET_READ, number)
+        except OSError:  # the kernel knows no more
+            return
+        if known and number != kept:
+            _prctl(_PR_CAPBSET_DROP, number)
+
+
+def have_only(capability: int) -> None:
+    """Have one capability of those that are permitted, in this thread and in programs that it starts, and no other."""
+    header = _CapHeader(_CAPABILITY_VERSION_3, 0)
+    mask = 1 << capability
+    data = (_CapData * 2)(_CapData(mask, mask, mask), _CapData(0, 0, 0))
+    if _libc.capset(ctypes.byref(header), ctypes.byref(data)) == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+
+
+def no_new_privileges() -> None:
+    """Give up for ever, with all children, whatever set-user-ID programs and file capabilities would give."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)

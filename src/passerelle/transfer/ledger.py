@@ -69,6 +69,12 @@ class Ledger:
             self.close()
             raise
 
+    def select(self, words: str) -> None:
+        """Say in the manifest what was chosen of the dataset; empty where nothing was left out on purpose."""
+        if words != self.manifest.selection:
+            self.manifest.selection = words
+            self._changed = True
+
     def record(self, rows: Iterable[Row]) -> None:
         """Write down what was verified; it is on the medium when this returns."""
         rows = list(rows)

@@ -10,6 +10,7 @@ It lies beside the files, in `.passerelle/manifest.jsonl`: text that any program
 `blake3` is the digest of all bytes of the file, holes as zeros. `xxh3_128`, of files larger than a block, holds 32 digits for
 each block of `block_bytes`, so that damage is found to the block. `at`: UTC seconds when it was read back from the medium of this
 copy. `leg`: which of `legs` brought it. A name that is not UTF-8 is in `path_hex`. The last line has the digest of all before.
+A copy that left something out on purpose says in its first line what was chosen: `"selection":"accepted movies"`.
 
 While a copy runs, what was verified is appended to `.passerelle/journal`: each line with its checksum, each batch with one fsync.
 A journal that was cut off in the middle of a line is good up to there.
@@ -58,11 +59,15 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Manifest:
-    """All rows of a dataset by path, and the legs that it has come, in order. digest: of the text that it was read from."""
+    """All rows of a dataset by path, and the legs that it has come, in order. digest: of the text that it was read from.
+
+    selection: what was chosen of the dataset, in words; empty where nothing was left out on purpose.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     legs: list[str] = field(default_factory=list[str])
     digest: str = ""
+    selection: str = ""
 
     @property
     def bytes(self) -> int:
@@ -74,7 +79,8 @@ def write_lines(manifest: Manifest) -> Iterator[bytes]:
     hasher = blake3()
     legs = list(dict.fromkeys([*manifest.legs, *(row.leg for row in manifest.rows.values())]))
     numbers = {leg: number for number, leg in enumerate(legs)}
-    head = _line({"passerelle_manifest": _VERSION, "block_bytes": BLOCK_BYTES, "legs": legs})
+    chosen = {"selection": manifest.selection} if manifest.selection else {}
+    head = _line({"passerelle_manifest": _VERSION, "block_bytes": BLOCK_BYTES, "legs": legs, **chosen})
     hasher.update(head)
     yield head
     for path in sorted(manifest.rows):
@@ -103,6 +109,7 @@ def read_lines(lines: Iterable[bytes], path: str) -> Manifest:
         last = _object(line, path, number)
         if number == 1:
             manifest.legs = _legs(last, path)
+            manifest.selection = str(last.get("selection", ""))
         elif "files" not in last:
             row = _row(last, manifest.legs, path, number)
             manifest.rows[row.path] = row

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse, Response
 
 from passerelle.processing.metrics import METRICS
-from passerelle.web import navigation, show
+from passerelle.web import addresses, navigation, show
 
 _HERE = Path(__file__).parent
 
@@ -70,7 +70,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(show.FILTERS)
+    environment.filters.update({**show.FILTERS, **addresses.FILTERS})
     environment.globals["asset"] = _asset
     return environment
 

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import passerelle
-from passerelle.web import api, door, errors, files, pages, stream
+from passerelle.web import api, door, errors, files, pages, send, stream, transfers, transfers_api
 from passerelle.web.deps import entered
 from passerelle.web.ports import Facility
 from passerelle.web.security import Guard
@@ -22,7 +22,15 @@ _STATIC = Path(__file__).parent / "static"
 
 
 # every router but that of the door asks who asks, whatever its routes do
-ROUTERS = (pages.router, api.router, stream.router, files.router)
+ROUTERS = (
+    pages.router,
+    api.router,
+    stream.router,
+    files.router,
+    send.router,
+    transfers.router,
+    transfers_api.router,
+)
 
 
 def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequence[str] = ()) -> FastAPI:

@@ -10,13 +10,15 @@ from fastapi.security import HTTPBearer
 from passerelle.core.errors import NotAllowed
 from passerelle.service.access import Actor
 from passerelle.service.audit import AuditLog
+from passerelle.service.datasets import Datasets
 from passerelle.service.log_in import LogIns
 from passerelle.service.people import People
 from passerelle.service.shares import Shares
 from passerelle.service.tokens import Tokens
+from passerelle.service.transfers import Transfers
 from passerelle.service.zones import Zones
 from passerelle.web.arrival import Arrival
-from passerelle.web.ports import Status
+from passerelle.web.ports import Facility, Status
 
 _BEARER = HTTPBearer(
     auto_error=False,
@@ -92,6 +94,18 @@ def _shares(request: Request) -> Shares:
     return request.app.state.facility.shares
 
 
+def _datasets(request: Request) -> Datasets:
+    return request.app.state.facility.datasets
+
+
+def _transfers(request: Request) -> Transfers:
+    return request.app.state.facility.transfers
+
+
+def _facility(request: Request) -> Facility:
+    return request.app.state.facility
+
+
 ArrivalOf = Annotated[Arrival, Depends(_arrival)]
 StatusOf = Annotated[Status, Depends(_status)]  # sessions as the person who asks may see and steer them
 # verbs that take who asks at each call
@@ -99,5 +113,8 @@ LogInsOf = Annotated[LogIns, Depends(_log_ins)]
 PeopleOf = Annotated[People, Depends(_people)]
 TokensOf = Annotated[Tokens, Depends(_tokens)]
 AuditOf = Annotated[AuditLog, Depends(_audit)]
+DatasetsOf = Annotated[Datasets, Depends(_datasets)]
+TransfersOf = Annotated[Transfers, Depends(_transfers)]
+FacilityOf = Annotated[Facility, Depends(_facility)]
 ZonesOf = Annotated[Zones, Depends(_zones)]
 SharesOf = Annotated[Shares, Depends(_shares)]

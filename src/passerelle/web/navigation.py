@@ -23,6 +23,8 @@ class Entry:
 PAGES: tuple[Entry, ...] = (
     Entry("Sessions", "/", Power.LOOK),
     Entry("Alerts", "/alerts", Power.LOOK),
+    Entry("Send", "/send", Power.SEND),
+    Entry("Transfers", "/transfers", Power.LOOK),
 )
 
 KEEPING: tuple[Entry, ...] = ()

@@ -132,17 +132,17 @@ class Measured:
     unread: int
 
 
-def measure(root: Path) -> Measured:
-    """Count what lies beneath a root, links not followed, other file systems left out.
+def measure(root: Path, beneath: PurePosixPath = TOP) -> Measured:
+    """Count what lies beneath a root, or beneath a folder of it, links not followed, other file systems left out.
 
     Raises:
-        NotFound, NotAllowed, Unreachable, StorageError: of the root itself.
+        NotFound, NotAllowed, Unreachable, StorageError: of that folder itself.
     """
-    with open_folder(root) as folder:
+    with open_folder(root, beneath) as folder:
         device = os.fstat(folder).st_dev
     total = files = unread = 0
     linked: set[int] = set()
-    pending = [TOP]
+    pending = [beneath]
     while pending:
         within = pending.pop()
         try:

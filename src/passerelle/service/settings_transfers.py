@@ -1,0 +1,29 @@
+"""The configuration of transfers to zones."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from passerelle.core.config import Section
+
+
+class TransferSettings(Section):
+    """How datasets are sent to zones."""
+
+    at_a_time: int = Field(
+        default=2, ge=1, le=64, description="So many transfers run at a time; others wait, in turns of people."
+    )
+    following_at_a_time: int = Field(
+        default=8, ge=1, le=256, description="So many transfers, beside these, may follow acquisitions that still write."
+    )
+    quiet_minutes: float = Field(
+        default=60.0,
+        gt=0,
+        description="A transfer that follows a folder without a session ends when nothing has come for so long.",
+    )
+    processes: int = Field(
+        default=0, ge=0, le=256, description="Processes of one transfer for small files; 0: one a processor, two at most."
+    )
+    leave_free_percent: float = Field(
+        default=1.0, ge=0, le=50, description="So much of a zone's disk is left free; what would not fit is not begun."
+    )

@@ -1,0 +1,2 @@
+// The certificate: printed by its own button.
+document.getElementById("print").addEventListener("click", () => print());
