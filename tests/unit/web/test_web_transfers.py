@@ -15,7 +15,7 @@ from passerelle.store import transfers, zones
 from passerelle.store.paths import to_text
 from tests.web_house import House, page_token
 
-FOLDER = "X <b>ray</b> 100% \udcff"
+FOLDER = "X <b>ray 100% \udcff"
 NOBODY: dict[str, list[str]] = {"people": [], "groups": []}
 
 
@@ -64,7 +64,7 @@ def put(house: House, *states: TransferState, person: str = "bob", folder: str =
 
 def test_a_person_chooses_among_what_can_be_seen(house: House) -> None:
     text = house.client("bob").get("/send").text
-    assert "X &lt;b&gt;ray&lt;/b&gt; 100% \\xff" in text
+    assert "X &lt;b&gt;ray 100% \\xff" in text
     assert "<b>ray" not in text
     assert "You see no instrument" in house.client("carl").get("/send").text
 
@@ -83,7 +83,7 @@ def test_a_folder_with_any_name_is_opened_chosen_and_sent(house: House) -> None:
     assert (answer.status_code, answer.headers["hx-redirect"]) == (204, "/transfers/1")
     page = bob.get("/transfers/1").text
     assert 'data-state="queued"' in page
-    assert "X &lt;b&gt;ray&lt;/b&gt;" in page
+    assert "X &lt;b&gt;ray" in page
 
 
 def test_a_session_is_sent_from_its_page(house: House) -> None:
