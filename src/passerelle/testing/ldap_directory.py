@@ -1,4 +1,4 @@
-"""A real slapd with three people and two groups, on a free port of 127.0.0.1, with a certificate; for the tests of log-ins."""
+"""A real slapd with a few people and two groups, on a free port of 127.0.0.1, with a certificate; for the tests of log-ins."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 SUFFIX = "dc=inst,dc=test"
@@ -89,7 +90,8 @@ def missing() -> str:
 class Directory:
     """A running slapd. Anonymous people may log in and see nothing; `READER` may search."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, passwords: Mapping[str, str] = PASSWORDS) -> None:
+        """passwords: of all people; alice and bob are members of groups."""
         self.folder = folder
         (folder / "db").mkdir(parents=True)
         self.certificate = folder / "cert.pem"
@@ -101,7 +103,7 @@ class Directory:
             _CONFIG.format(folder=folder, suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD, reader=READER)
         )
         entries = _HEAD
-        for name, password in PASSWORDS.items():
+        for name, password in passwords.items():
             escaped = name.replace("*", "\\2A")
             entries += _PERSON.format(escaped=escaped, name=name, suffix=SUFFIX, title=name.title(), password=password)
         for group, members in {"cryoem": ("alice", "bob"), "data-managers": ("alice",)}.items():

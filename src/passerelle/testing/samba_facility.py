@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from passerelle.service.access import this_account
 from passerelle.service.settings import Settings
@@ -47,11 +50,32 @@ def wait_for(address: str, port: int) -> None:
     raise AssertionError(f"nothing listens at {address}:{port}")
 
 
+def merged(table: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with the values of another added, section by section."""
+    both = dict(table)
+    for key, value in more.items():
+        inner = both.get(key)
+        both[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return both
+
+
+def toml(table: Mapping[str, Any], name: str = "") -> str:
+    """Return a table as TOML: numbers, texts and lists of them are written as in JSON."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lines = [f"[{name}]"] if name else []
+    lines += [f"{key} = {json.dumps(value, default=str)}" for key, value in plain.items()]
+    inner = [toml(value, f"{name}.{key}".lstrip(".")) for key, value in table.items() if isinstance(value, Mapping)]
+    return "\n".join([*lines, *inner])
+
+
 class SambaFacility:
     """Two instruments with a PC each, three people, and smbd on a free port of 127.0.0.1."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder: a new one, whose parent is this test's own: people must be able to reach what is below."""
+    def __init__(self, folder: Path, **sections: Any) -> None:
+        """folder: a new one, whose parent is this test's own: people must be able to reach what is below.
+
+        sections: further ones of the configuration, or values that are added to those here.
+        """
         self.folder = folder
         folder.mkdir(mode=0o711)
         folder.parent.chmod(0o711)
@@ -63,7 +87,7 @@ class SambaFacility:
                 self.made.append(name)
         subprocess.run(["gpasswd", "-a", "pt-carol", GROUP], check=True, capture_output=True)
         self.port = free_port()
-        self.settings = Settings.model_validate(
+        self.table = merged(
             {
                 "state": {"folder": folder / "state"},
                 "zones": {"folder": folder / "zones", "server": "127.0.0.1"},
@@ -80,8 +104,10 @@ class SambaFacility:
                     "gateway_interface": "lo",
                     "port": self.port,
                 },
-            }
+            },
+            sections,
         )
+        self.settings = Settings.model_validate(self.table)
         (folder / "gateway").mkdir()
         self.database = connect(self.settings.database_url)
         self.shares = Shares(self.database, self.settings)
