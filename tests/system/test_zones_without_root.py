@@ -20,7 +20,7 @@ from passerelle.core.errors import NotAllowed
 from passerelle.service.access import this_account
 from passerelle.service.settings import Settings, anchored
 from passerelle.service.zones import Zones
-from passerelle.store import connect
+from passerelle.store import Database
 from passerelle.zones import Who, ZoneKind
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="other accounts are taken on by root only")
@@ -28,10 +28,14 @@ READER, STRANGER = "daemon", "games"  # accounts that every Debian has
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(migrated_file: Path) -> Iterator[Path]:
+    """A folder of nobody's with a database: where the checkout lies, nobody may read no migrations."""
     made = Path(tempfile.mkdtemp(prefix="passerelle-person-"))
     made.chmod(0o711)
-    os.chown(made, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
+    (made / "state").mkdir()
+    shutil.copyfile(migrated_file, made / "state" / "passerelle.sqlite")
+    for path in (made, *made.rglob("*")):
+        os.chown(path, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
     yield made
     shutil.rmtree(made)
 
@@ -67,7 +71,7 @@ def reads(account: str, path: Path) -> bool:
 
 def opened(home: Path) -> Zones:
     settings = anchored(Settings(), home)
-    return Zones(connect(settings.database_url), settings)
+    return Zones(Database(settings.database_url), settings)
 
 
 def test_one_person_makes_uses_and_archives_a_zone(home: Path) -> None:
