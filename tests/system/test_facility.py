@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,10 @@ from typing import Any
 import pytest
 import smbclient
 
+from passerelle.core.states import MovieState
+from passerelle.service.sessions import close_session
 from passerelle.service.zones import Zones
+from passerelle.store import Database, movies, sessions, transfers
 from passerelle.testing import ldap_directory, samba_facility
 from passerelle.testing.ldap_directory import READER, READER_PASSWORD, SUFFIX, Directory
 from passerelle.testing.samba_facility import PASSWORD, ROOT, SambaFacility, toml
@@ -209,6 +213,15 @@ def log_in(page: Any, name: str) -> None:
     page.wait_for_url(lambda address: "/log-in" not in address)
 
 
+def ended(page: Any, wanted: str, seconds: float, house: House) -> None:
+    """Wait, without reloading, until the page says that a transfer has come to an end."""
+    ends = time.monotonic() + seconds
+    while (state := page.locator("#transfer").get_attribute("data-state")) in {"queued", "running"}:
+        assert time.monotonic() < ends, (house.folder / "serve.log").read_text()[-3000:]
+        page.wait_for_timeout(200)
+    assert state == wanted, page.locator("main").inner_text()
+
+
 @pytest.mark.timeout(600)
 def test_an_acquisition_goes_home_while_it_is_written_and_processed(house: House, page: Any) -> None:
     falcon, k2 = session_of(house.folder, "krios1-falcon"), session_of(house.folder, "krios1-k2")
@@ -223,7 +236,52 @@ def test_an_acquisition_goes_home_while_it_is_written_and_processed(house: House
         log_in(page, "pt-alice")
         page.locator(".session-card h3 a").first.wait_for()  # the first exposures have come
         assert page.locator(".session-card").count() == 1, "she sees her own instrument and no other"
+        page.locator(".session-card h3 a").first.click()
+        page.wait_for_url("**/sessions/*")
+        session = page.url
+        page.get_by_role("link", name="Send…").click()
+        page.wait_for_url("**/send?*")
+        page.get_by_label("While it is written").check()
+        page.get_by_label("Zone", exact=True).select_option("alice")
+        page.get_by_role("button", name="Send", exact=True).click()
+        page.wait_for_url("**/transfers/*")
+        transfer = page.url
     finally:
         for pc in pcs:
             pc.join()
     assert "NT_STATUS" not in said[0]
+
+    database = house.samba.database
+    eventually(lambda: done_movies(database) == 2 * MOVIES, 240, (house.folder / "serve.log").read_text)
+    close_session(database, int(session.rpartition("/")[2]))  # the acquisition is over
+    ended(page, "done", 120, house)
+    page.get_by_role("link", name="Certificate").click()
+    digest = page.locator("#digest").inner_text()
+
+    with database.read() as connection:
+        row = transfers.latest(connection, limit=1)[0]
+    source, home = house.folder / "gateway/krios" / row.source, house.folder / "zones/alice" / row.folder
+    assert digests(home) == digests(source) and len(digests(home)) >= MOVIES
+    manifest = (home / ".passerelle/manifest.jsonl").read_bytes().splitlines()
+    assert digest in manifest[-1].decode(), "the certificate names the manifest that lies with the data"
+    alice = pwd.getpwnam("pt-alice").pw_uid
+    assert {path.lstat().st_uid for path in home.rglob("*")} == {alice}, "what lies in her zone is hers"
+
+    name = next(path for path in home.rglob("*.mrc") if path.stat().st_size > 100_000)
+    within = name.relative_to(house.folder / "zones/alice")
+    assert "NT_STATUS" not in house.samba.client("alice", "pt-alice", f'get "{within}" read-by-alice')
+    assert (house.folder / "read-by-alice").read_bytes() == name.read_bytes()
+    assert DENIED in house.samba.client("alice", "pt-bob", f'get "{within}" read-by-bob')
+
+    page.get_by_role("button", name="Log out").click()
+    log_in(page, "pt-bob")
+    page.locator(".session-card h3 a").first.wait_for()
+    assert page.locator(".session-card").count() == 1, "he sees the other instrument"
+    for hers in (transfer, f"{transfer}/certificate", session):
+        assert page.goto(hers).status == 404
+
+
+def done_movies(database: Database) -> int:
+    with database.read() as connection:
+        known = sessions.every(connection)
+        return sum(movie.state is MovieState.DONE for each in known for movie in movies.of_session(connection, each.id))
