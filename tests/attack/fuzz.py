@@ -7,6 +7,7 @@ import json
 import types
 from collections.abc import Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin
 from urllib.parse import quote, quote_plus
 
@@ -17,8 +18,8 @@ from tests.attack.crawl import Form
 from tests.attack.drive import Headers, Request, without
 from tests.attack.table import Entry, Param
 
-WHO = ("nobody", "carl", "oona", "rita", "olga", "dora", "ann", "small token", "wide token", "nina")
-_WEIGHTS = (20, 18, 10, 6, 10, 6, 20, 4, 6, 4)
+WHO = ("nobody", "carl", "oona", "rita", "olga", "dora", "ann", "small token", "wide token", "nina", "daemon")
+_WEIGHTS = (20, 18, 10, 6, 10, 6, 20, 4, 6, 4, 10)
 _PATH_SAFE = "!$&'()*+,;=:@-._~"
 
 
@@ -96,13 +97,14 @@ class Attacker:
         known = self.good.get(param.name)
         if known and random.random() < 0.8:
             return random.choice(known)
-        return str(example(random, param.annotation))
+        made = example(random, param.annotation, good=self.good)
+        return str(made[0] if isinstance(made, list) and made else made or "")
 
     def _body(self, random: Random, entry: Entry, harmless: bool) -> tuple[bytes, bytes]:
         roll = random.random()
         models = entry.of_kind("json")
         if models and (harmless or roll < 0.5):
-            made = example(random, models[0].annotation)
+            made = example(random, models[0].annotation, good=self.good)
             if not harmless:
                 made = _spoilt(random, made)
             return b"application/json", json.dumps(made).encode()
@@ -128,37 +130,39 @@ class Attacker:
         return tuple(made)
 
 
-def example(random: Random, annotation: Any, depth: int = 0) -> Any:
-    """Return a value that JSON can say and that a type would take."""
+def example(random: Random, annotation: Any, depth: int = 0, good: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Any:
+    """Return a value that JSON can say and that a type would take. good: what there is, by the names of a model's fields."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return example(random, random.choice(inner), depth)
+        return example(random, random.choice(inner), depth, good)
     if origin is Literal:
         return random.choice(inner)
     if hasattr(annotation, "__metadata__"):
-        return example(random, annotation.__origin__, depth)
+        return example(random, annotation.__origin__, depth, good)
     if origin in (list, tuple, set, frozenset, Sequence):
-        return [] if depth > 3 else [example(random, inner[0], depth + 1) for _ in range(random.randrange(3))]
+        return [] if depth > 3 else [example(random, inner[0], depth + 1, good) for _ in range(random.randrange(3))]
     if origin in (dict, Mapping):
-        keys = ("motion", "ctf", "gain", "patches", "voltage_kv", "ctf_resolution_angstrom", "motion_total_angstrom")
-        return (
-            {} if depth > 3 else {random.choice(keys): example(random, inner[1], depth + 1) for _ in range(random.randrange(3))}
-        )
-    if annotation in (None, type(None)):
+        keys = ("motion", "ctf", "gain", "patches_x", "voltage_kv", "ctf_resolution_angstrom", "motion_total_angstrom")
+        count = 0 if depth > 3 else random.randrange(3)
+        return {random.choice(keys): example(random, inner[1], depth + 1, good) for _ in range(count)}
+    if not isinstance(annotation, type):
         return None
-    if isinstance(annotation, type):
-        if issubclass(annotation, enum.Enum):
-            return random.choice([each.value for each in annotation])
-        if issubclass(annotation, BaseModel):
-            fields = annotation.model_fields.items()
-            return {info.alias or name: example(random, info.annotation, depth + 1) for name, info in fields}
-        if issubclass(annotation, bool):
-            return random.choice((True, False))
-        if issubclass(annotation, int):
-            return random.choice((0, 1, 1, 1, 2, 3, 10))
-        if issubclass(annotation, float):
-            return random.choice((0.0, 0.5, 1.0, 4.0, 300.0))
-    return random.choice(("1", "krios", "oona-data", "carl", "words of somebody", ""))
+    if issubclass(annotation, enum.Enum):
+        return random.choice([each.value for each in annotation])
+    if issubclass(annotation, BaseModel):
+        return {
+            info.alias or name: random.choice(good[name])
+            if name in good and random.random() < 0.8
+            else example(random, info.annotation, depth + 1, good)
+            for name, info in annotation.model_fields.items()
+        }
+    if issubclass(annotation, bool):
+        return random.choice((True, False))
+    if issubclass(annotation, int):
+        return random.choice((0, 1, 1, 1, 2, 3, 10))
+    if issubclass(annotation, float):
+        return random.choice((0.0, 0.5, 1.0, 4.0, 300.0))
+    return None if annotation is type(None) else random.choice(("1", "krios", "oona-data", "carl", "words of somebody", ""))
 
 
 def _spoilt(random: Random, made: Any) -> Any:

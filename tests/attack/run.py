@@ -35,9 +35,15 @@ GOOD = {
     "session_id": ["1"],
     "movie_id": ["1"],
     "alert_id": ["1", "2"],
+    "transfer_id": ["1", "2", "3"],
+    "instrument": ["krios"],
+    "square": ["", "GridSquare_1"],
+    "selection": ["whole", "accepted"],
+    "source": ["", "s1", "s1", "../outside", "s1/Images-Disc1"],
+    "folder": ["", "datasets/x", "datasets/y", "../x", "/etc", "way-out"],
     "role": ["sum", "thumbnail", "spectrum"],
     "name": ["carl", "oona", "ann", "oona-data", "carl-data", "krios", "nobody"],
-    "zone": ["oona-data", "carl-data", "krios"],
+    "zone": ["daemon-data", "oona-data", "carl-data", "krios"],
     "path": ["", "plain.txt", "folder", "folder/plain.txt", "way-out/secret.txt", "way-out.txt", "pipe", "../outside/secret.txt"],
     "password": ["thick maple orbit lantern"],
     "old": ["seven brisk otters paddle", "thick maple orbit lantern"],
@@ -123,7 +129,7 @@ async def _weighed(app: Any, request: Request) -> Answer:
 
 async def _forms(world: World) -> set[Form]:
     found: set[Form] = set()
-    for who in ("nobody", "carl", "oona", "olga", "dora", "ann", "nina"):
+    for who in ("nobody", "carl", "oona", "olga", "dora", "ann", "nina", "daemon"):
         found |= (await crawl(world.app, (*world.credentials(who), (b"accept", b"text/html")))).forms
     return {form for form in found if form.target.startswith("/")}
 

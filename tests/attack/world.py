@@ -9,23 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from passerelle.core.states import PersonState
+from sqlalchemy import Connection
+
+from passerelle.core.states import PersonState, TransferState
 from passerelle.service.access import Power, this_account
 from passerelle.service.facility import Facility
 from passerelle.service.settings_zones import ZoneSettings
-from passerelle.store import alerts, people
+from passerelle.store import alerts, people, transfers, zones
 from passerelle.web import create_app
 from passerelle.web.arrival import LOG_IN_COOKIE, form_token
 from passerelle.zones import Who, ZoneKind
 from tests.attack.drive import Headers
 from tests.attack.nasty import PROBE
-from tests.web_house import FIRST, PEOPLE, WORDS, House
+from tests.web_house import FIRST, KRIOS, PEOPLE, WORDS, House
 
 OWNED = "oona-data"  # a zone that `carl` and `bob` know nothing of
 SECRET = "the words of the zone of oona"  # in a file of that zone
 NEW = "nina"  # has a first password
 OUTSIDE = "what no zone shows"  # in a file beside the zones
-MORE_PEOPLE = ("oona", "wim", "rita")  # own it, write there, read there
+SENDER = "daemon"  # an account that every machine has: sends from the instrument to a zone of its own
+MORE_PEOPLE = ("oona", "wim", "rita", SENDER)  # own it, write there, read there
 NAMES = (
     "plain.txt",
     f"{PROBE}.txt".replace("/", "_"),
@@ -70,10 +73,15 @@ class World(House):
             description=f"Words of oona {PROBE}",
         )
         self.facility.zones.create(root, "carl-data", kind=ZoneKind.PERSONAL, owner="carl")
+        self.facility.zones.create(root, f"{SENDER}-data", kind=ZoneKind.PERSONAL, owner=SENDER)
         self._fill(folder / "zones" / OWNED)
         with self.parts.database.write() as connection:
             alerts.raise_(connection, "disk", level="error", message=f"Full {PROBE}", at=5.0)
             alerts.raise_(connection, "no_new_movie", level="warning", message=f"None {PROBE}", session_id=1, at=6.0)
+        with self.parts.database.write() as connection:
+            zones.change(connection, KRIOS, at=2.0, readers={"people": ["bob", SENDER], "groups": []})
+            for state in (TransferState.PAUSED, TransferState.CANCELLED, TransferState.DONE):
+                self._transfer(connection, state)
         self.names = (*PEOPLE, *MORE_PEOPLE, NEW)
         self.secrets: dict[str, str] = {}
         self.small = self.token("oona", Power.SEND)
@@ -92,6 +100,26 @@ class World(House):
         (zone / "way-out").symlink_to(self.folder / "outside")
         (zone / "way-out.txt").symlink_to(self.folder / "outside" / "secret.txt")
         os.mkfifo(zone / "pipe")
+
+    def _transfer(self, connection: Connection, state: TransferState) -> None:
+        """Write down a transfer of oona's as the runner would."""
+        row = transfers.create(
+            connection,
+            person="oona",
+            groups=[],
+            through="page",
+            instrument=KRIOS,
+            source="s1",
+            session_id=1,
+            name="s1",
+            selection="whole",
+            zone_id=zones.get(connection, OWNED).id,
+            folder=f"datasets/{state}-{PROBE.replace('/', '_')}",
+            at=10.0,
+        )
+        if state is TransferState.DONE:
+            transfers.change_state(connection, row.id, TransferState.RUNNING, at=11.0)
+        transfers.change_state(connection, row.id, state, at=12.0)
 
     def token(self, name: str, *scopes: Power) -> str:
         """Return the secret of a token of somebody."""

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import select
 
 from passerelle.core.errors import NotAllowed, NotFound, PasserelleError
-from passerelle.service.access import Actor, Power, Through
+from passerelle.service.access import Actor, Power, Through, this_account
 from passerelle.store.tables import metadata
 from passerelle.zones import Who, ZoneAct, ZoneKind
 from tests.attack.world import OUTSIDE, OWNED, SECRET, World
@@ -61,13 +61,22 @@ GIVEN: dict[str, Any] = {
     "live.output_path.role": "sum",
     "live.limit": 100,
     "square_id": None,
+    "transfer_id": 1,
+    "transfers.retry.transfer_id": 2,
+    "transfers.certificate.transfer_id": 3,
+    "transfers.person": OWNER,
+    "zone": OWNED,
+    "instrument": "krios",
+    "source": "s1",
+    "datasets.name": "krios/s1",
+    "dataset": lambda world: world.facility.datasets.find(this_account(), "krios", "s1"),
     "event_id": 0,
     "after": "",
 }
 # a person may always do these, and they touch nothing of another's: log out is of oneself
 OF_ONESELF = {"log_ins.log_out"}
-# nobody of this facility can be told more than a stranger is: there is no such thing here, or no configuration for it
-NOT_HERE = {"shares.apply", "shares.status", "live.grid_picture", "live.output_path", "notices.send_test"}
+# nobody of this facility is answered: there is no such thing here, no configuration for it, no such account on this machine
+NOT_HERE = {"shares.apply", "shares.status", "live.grid_picture", "live.output_path", "notices.send_test", "transfers.send"}
 # words that are another's, wherever they stand
 WORDS = (OWNED, SECRET, OUTSIDE, "Words of oona", "FoilHole")
 
@@ -95,7 +104,7 @@ def _call(world: World, actor: Actor, verb: str, method: Callable[..., Any], tak
             continue
         known = next((key for key in (f"{verb}.{name}", f"{verb.partition('.')[0]}.{name}", name) if key in GIVEN), None)
         if known is not None:
-            values[name] = GIVEN[known]
+            values[name] = GIVEN[known](world) if callable(GIVEN[known]) else GIVEN[known]
         elif param.default is inspect.Parameter.empty:
             values[name] = _guessed(verb, name, hints.get(name))
     made = method(actor, **values) if takes_actor else method(**values)

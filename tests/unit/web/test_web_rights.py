@@ -16,12 +16,12 @@ from tests.attack.fuzz import example
 from tests.attack.table import Entry, table_of
 from tests.attack.world import OWNED, SECRET, World
 
-# who: in words of the page. `bob` reads the zone of the instrument; `oona` owns a zone, where `wim` writes and `rita` reads;
+# who: `bob` and `daemon` read the zone of the instrument; `oona` owns a zone, where `wim` writes and `rita` reads;
 # `carl` has a zone of his own and nothing else
-KNOWN = ("carl", "bob", "oona", "wim", "rita", "olga", "dora", "ann", "wide token")
+KNOWN = ("carl", "bob", "daemon", "oona", "wim", "rita", "olga", "dora", "ann", "wide token")
 NOT_LOGGED_IN = ("nobody", "forged", "ended", "disabled", "revoked token")
 STEER = {"olga", "dora", "ann", "wide token"}
-SEE_KRIOS = STEER | {"bob"}
+SEE_KRIOS = STEER | {"bob", "daemon"}
 EVERYBODY = set(KNOWN)
 ADMINS = {"ann", "wide token"}
 IN_ZONE = {"oona", "wim", "rita"}
@@ -33,12 +33,27 @@ RULES: tuple[tuple[str, set[str]], ...] = (
     (r"GET /api/(health|metrics|openapi.json|sessions|alerts|events)", EVERYBODY),
     (r"GET /first-password", EVERYBODY),
     (r"POST /(log-out|log-in)", EVERYBODY),
+    (r"GET /(send|transfers|parts/transfers|parts/send/estimate)", EVERYBODY),
+    (r"GET /api/(datasets|transfers)", EVERYBODY),
+    (r"GET /api/datasets/folders", SEE_KRIOS),
+    (r"GET .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
+    (r"POST .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
     (r"GET .*(session_id|movie_id).*", SEE_KRIOS),
     (r"POST .*(session_id|movie_id|alert_id).*", STEER),
 )
 OPEN = {"GET /log-in", "POST /log-in", "GET /alive"}
 REFUSED = (401, 403, 404)
-VALUES = {"session_id": "1", "movie_id": "1", "alert_id": "1", "name": OWNED, "zone": OWNED, "role": "sum", "choice": "accept"}
+VALUES = {
+    "session_id": "1",
+    "movie_id": "1",
+    "alert_id": "1",
+    "transfer_id": "1",
+    "instrument": "krios",
+    "name": OWNED,
+    "zone": OWNED,
+    "role": "sum",
+    "choice": "accept",
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +89,8 @@ def _request(entry: Entry, credentials: Headers, accept: bytes = b"application/j
     if models := entry.of_kind("json"):
         body, kind = json.dumps(example(Random(1), models[0].annotation)).encode(), b"application/json"
     headers = (*credentials, (b"accept", accept), (b"content-type", kind))
-    return Request(entry.method, entry.address(values).encode(), headers, (body,) if entry.method != "GET" else ())
+    query = "&".join(f"{param.name}={VALUES[param.name]}" for param in entry.of_kind("query") if param.name in VALUES)
+    return Request(entry.method, f"{entry.address(values)}?{query}".encode(), headers, (body,) if entry.method != "GET" else ())
 
 
 def _ask(world: World, *requests: Request) -> list[Answer]:

@@ -38,7 +38,17 @@ WAYS_OUT = (
     "/proc/self/environ",
     "pipe",
 )
-GOOD = {"session_id": "1", "movie_id": "1", "alert_id": "1", "name": OWNED, "zone": OWNED, "role": "sum", "choice": "accept"}
+GOOD = {
+    "session_id": "1",
+    "movie_id": "1",
+    "alert_id": "1",
+    "transfer_id": "1",
+    "instrument": "krios",
+    "name": OWNED,
+    "zone": OWNED,
+    "role": "sum",
+    "choice": "accept",
+}
 TELLTALE = (OUTSIDE.encode(), b"root:x:0:", b"root:*:0:", b"PATH=")
 
 
