@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -137,6 +137,23 @@ class AuditLog:
     ) -> list[AuditEntry]:
         """Return the latest acts, as `read_audit`."""
         return read_audit(self._database, actor, limit=limit, before=before, person=person, subject=subject, act=act)
+
+    def every(
+        self, actor: Actor, *, person: str | None = None, subject: str | None = None, act: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """Return all acts, newest first, a thousand at a time from the database.
+
+        Raises:
+            NotAllowed: at once, before anything is read.
+        """
+        require(actor, Power.AUDIT)
+        return self._pages(actor, person, subject, act)
+
+    def _pages(self, actor: Actor, person: str | None, subject: str | None, act: str | None) -> Iterator[AuditEntry]:
+        before: int | None = None
+        while found := self.read(actor, limit=1000, before=before, person=person, subject=subject, act=act):
+            yield from found
+            before = found[-1].id
 
     def check(self, actor: Actor) -> int | None:
         """Return the first line that is not as it was written, as `check_audit`."""

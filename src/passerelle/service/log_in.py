@@ -171,8 +171,18 @@ class LogIns:
             for each in found
         ]
 
-    def end_log_ins(self, actor: Actor, name: str | None = None, *, login_id: int | None = None, at: float | None = None) -> int:
+    def end_log_ins(
+        self,
+        actor: Actor,
+        name: str | None = None,
+        *,
+        login_id: int | None = None,
+        others: bool = False,
+        at: float | None = None,
+    ) -> int:
         """End one log-in, or all, of oneself or (by who keeps people) of another; return how many ended.
+
+        others: all but the one by which the person asks now.
 
         Raises:
             NotAllowed, NotFound: they are another's; there is no such account.
@@ -183,7 +193,8 @@ class LogIns:
             whose = self._whose(actor, name)
             with self._database.write() as connection:
                 person = people.get(connection, whose)
-                ended = people.end_logins(connection, "ended by hand", at=now, person_id=person.id, login_id=login_id)
+                keep = actor.login_id if others else None
+                ended = people.end_logins(connection, "ended by hand", at=now, person_id=person.id, login_id=login_id, keep=keep)
                 deed.done(connection, ended=ended)
         return ended
 

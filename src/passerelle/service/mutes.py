@@ -63,33 +63,25 @@ class Mutes:
             BadInput: no end, one too far away, or no such instrument.
         """
         now = time.time() if at is None else at
-        if sum(each is not None for each in (alert_id, session_id, instrument)) > 1:
-            raise BadInput("One thing is muted at a time.", advice="Name an alert, a session or an instrument.")
-        if hours is None and alert_id is None:
-            raise BadInput("A mute has an end.", advice="Say for how many hours.")
-        if hours is not None and not 0 < hours <= LONGEST_HOURS:
-            raise BadInput("A mute lasts more than 0 and at most 744 hours.", advice="Mute again when it is over.")
-        if instrument is not None and instrument not in self._instruments:
-            raise BadInput("There is no such instrument.", advice=f"Known: {', '.join(self._instruments) or 'none'}.")
-        until = None if hours is None else now + hours * 3600
-        subject = _subject(alert_id, session_id, instrument)
-        with acting(self._database, actor, "mute", subject, at=now) as deed, self._database.write() as connection:
+        with acting(self._database, actor, "mute", _subject(alert_id, session_id, instrument), at=now) as deed:
             require(actor, Power.STEER)
-            if alert_id is not None:
-                alerts.get(connection, alert_id)
-            if session_id is not None:
-                sessions.get(connection, session_id)
-            made = mutes.add(
-                connection,
-                alert_id=alert_id,
-                session_id=session_id,
-                instrument=instrument,
-                until=until,
-                person=actor.audit_name,
-                why=why[:500],
-                at=now,
-            )
-            deed.done(connection, hours=hours, why=why[:500])
+            self._check(alert_id, session_id, instrument, hours)
+            with self._database.write() as connection:
+                if alert_id is not None:
+                    alerts.get(connection, alert_id)
+                if session_id is not None:
+                    sessions.get(connection, session_id)
+                made = mutes.add(
+                    connection,
+                    alert_id=alert_id,
+                    session_id=session_id,
+                    instrument=instrument,
+                    until=None if hours is None else now + hours * 3600,
+                    person=actor.audit_name,
+                    why=why[:500],
+                    at=now,
+                )
+                deed.done(connection, hours=hours, why=why[:500])
         return made.id
 
     def unmute(self, actor: Actor, mute_id: int, *, at: float | None = None) -> None:
@@ -103,6 +95,16 @@ class Mutes:
             require(actor, Power.STEER)
             mutes.end(connection, mute_id, at=now)
             deed.done(connection)
+
+    def _check(self, alert_id: int | None, session_id: int | None, instrument: str | None, hours: float | None) -> None:
+        if sum(each is not None for each in (alert_id, session_id, instrument)) > 1:
+            raise BadInput("One thing is muted at a time.", advice="Name an alert, a session or an instrument.")
+        if hours is None and alert_id is None:
+            raise BadInput("A mute has an end.", advice="Say for how many hours.")
+        if hours is not None and not 0 < hours <= LONGEST_HOURS:
+            raise BadInput("A mute lasts more than 0 and at most 744 hours.", advice="Mute again when it is over.")
+        if instrument is not None and instrument not in self._instruments:
+            raise BadInput("There is no such instrument.", advice=f"Known: {', '.join(self._instruments) or 'none'}.")
 
 
 def _subject(alert_id: int | None, session_id: int | None, instrument: str | None) -> str:

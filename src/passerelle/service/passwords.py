@@ -16,6 +16,7 @@ from passerelle.core.errors import BadInput
 SHORTEST, LONGEST = 12, 256
 _GUESSED = 3  # zxcvbn: 2 is guessed within 10^8 tries, 3 withstands offline guessing with a slow hash
 _ZXCVBN_LONGEST = 72
+_READABLE = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class Passwords:
@@ -63,6 +64,11 @@ def check_password(password: str, *, known: Sequence[str] = ()) -> None:
     if found["score"] < _GUESSED:
         words = " ".join(filter(None, [found["feedback"]["warning"], *found["feedback"]["suggestions"]]))
         raise BadInput(f"The password is easily guessed. {words}".strip(), advice="Take a few words that do not belong together.")
+
+
+def first_password() -> str:
+    """Return a random password for somebody to be told: 79 bits, in groups, without letters that are read as others."""
+    return "-".join("".join(secrets.choice(_READABLE) for _ in range(4)) for _ in range(4))
 
 
 def _same(password: str) -> str:

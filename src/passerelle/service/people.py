@@ -14,7 +14,7 @@ from passerelle.core.errors import BadInput, Conflict, NotAllowed
 from passerelle.core.states import PersonState
 from passerelle.service.access import Actor, PersonRole, Power, Through, require
 from passerelle.service.audit import acting
-from passerelle.service.passwords import Passwords, check_password
+from passerelle.service.passwords import Passwords, check_password, first_password
 from passerelle.store import Database, people, tokens
 from passerelle.zones import check_account
 
@@ -35,6 +35,16 @@ class PersonView(BaseModel):
     made_at: float
     seen_at: float | None
     must_change: bool
+
+
+class Invited(BaseModel):
+    """An account whose person has yet to come. first_password: to be told to that person, shown now and never again.
+
+    None where another source keeps the password.
+    """
+
+    person: PersonView
+    first_password: str | None
 
 
 class People:
@@ -129,6 +139,42 @@ class People:
                 )
                 deed.done(connection, role=role, source=source)
         return view(made)
+
+    def invite(
+        self,
+        actor: Actor,
+        name: str,
+        *,
+        role: PersonRole = PersonRole.USER,
+        full_name: str = "",
+        mail: str = "",
+        source: str = LOCAL,
+    ) -> Invited:
+        """Make an account with a random first password, where passerelle itself keeps it.
+
+        Raises:
+            NotAllowed, Conflict, BadInput: as `create`.
+        """
+        password = first_password() if source == LOCAL else None
+        made = self.create(actor, name, role=role, full_name=full_name, mail=mail, password=password, source=source)
+        return Invited(person=made, first_password=password)
+
+    def reset_password(self, actor: Actor, name: str) -> Invited:
+        """Set a random first password in place of another person's, who has lost it; that person's log-ins end.
+
+        Raises:
+            NotAllowed: only who keeps people may, and of others. NotFound, BadInput: as `set_password`.
+        """
+        if _own(actor, name):
+            raise NotAllowed("A first password is for others.", advice="Change your own on the page of your account.")
+        password = first_password()
+        self.set_password(actor, name, password)
+        return Invited(person=self.get(actor, name), first_password=password)
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """Who may check the password of a new account."""
+        return self._sources
 
     def change(
         self,

@@ -54,6 +54,7 @@ def page(request: Request, template: str, context: dict[str, Any], *, status: in
         "token": "" if arrival is None else arrival.token,
         "metrics": METRICS,
         "actor": actor,
+        "powers": frozenset() if actor is None else actor.powers,
         "pages": navigation.allowed(actor, navigation.PAGES),
         "keeping": navigation.allowed(actor, navigation.KEEPING),
     }
@@ -72,6 +73,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update({**show.FILTERS, **addresses.FILTERS})
     environment.globals["asset"] = _asset
+    environment.globals["scope_words"] = navigation.SCOPES
     return environment
 
 

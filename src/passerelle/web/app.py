@@ -13,7 +13,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import passerelle
-from passerelle.web import api, door, errors, files, pages, send, stream, transfers, transfers_api
+from passerelle.web import (
+    account,
+    api,
+    api_people,
+    audit,
+    door,
+    errors,
+    files,
+    pages,
+    people,
+    send,
+    stream,
+    transfers,
+    transfers_api,
+)
 from passerelle.web.deps import entered
 from passerelle.web.ports import Facility
 from passerelle.web.security import Guard
@@ -24,12 +38,16 @@ _STATIC = Path(__file__).parent / "static"
 # every router but that of the door asks who asks, whatever its routes do
 ROUTERS = (
     pages.router,
-    api.router,
-    stream.router,
-    files.router,
     send.router,
     transfers.router,
     transfers_api.router,
+    account.router,
+    people.router,
+    audit.router,
+    api.router,
+    api_people.router,
+    stream.router,
+    files.router,
 )
 
 

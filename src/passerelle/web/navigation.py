@@ -1,4 +1,4 @@
-"""What stands at the top of every page: one line a page, shown to who may open it."""
+"""What stands at the top of every page: one line a page, shown to who may open it; and what powers are called there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,22 @@ PAGES: tuple[Entry, ...] = (
     Entry("Transfers", "/transfers", Power.LOOK),
 )
 
-KEEPING: tuple[Entry, ...] = ()
+KEEPING: tuple[Entry, ...] = (
+    Entry("People", "/people", Power.KEEP_PEOPLE),
+    Entry("Audit log", "/audit", Power.AUDIT),
+)
+
+
+SCOPES: dict[Power, str] = {
+    Power.LOOK: "look at sessions, results and zones",
+    Power.SEND: "start transfers, put files into zones",
+    Power.SHARE: "choose who reads and writes your zones",
+    Power.STEER: "verdicts, limits, parameters, alerts",
+    Power.KEEP_ZONES: "make and change any zone",
+    Power.KEEP_SHARES: "apply shares, take rights back",
+    Power.KEEP_PEOPLE: "accounts and roles",
+    Power.AUDIT: "read the audit log",
+}
 
 
 def allowed(actor: Actor | None, entries: tuple[Entry, ...]) -> list[Entry]:

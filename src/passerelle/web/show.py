@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import unicodedata
@@ -202,8 +203,32 @@ def event_words(kind: str) -> str:
     return printable(kind.replace("_", " ").capitalize(), 60)
 
 
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser(agent: str) -> str:
+    """Name browser and system as far as its header tells; the header itself, cut, where it tells neither."""
+    name = next((word for sign, word in _BROWSERS if sign in agent), "")
+    system = next((word for sign, word in _SYSTEMS if sign in agent), "")
+    return f"{name} on {system}" if name and system else name or printable(agent, 40) or "a program"
+
+
+def json_text(value: Any) -> str:
+    """Write values as JSON that is safe to read: control characters stay escaped."""
+    return printable(json.dumps(value, ensure_ascii=False, default=str), 2000)
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "age": age,
+    "browser": browser,
     "duration": duration,
     "event_words": event_words,
     "label": label,
@@ -218,5 +243,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "program": program,
     "significant": significant,
     "size": size,
+    "tojson_shown": json_text,
     "unit": unit,
 }

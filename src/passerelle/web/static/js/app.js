@@ -1,7 +1,7 @@
 // What every page does: theme, keys, ages that count, the stream, answers to buttons.
 import { duration, moment } from "./format.js";
 import { toast, typing, wordsOf } from "./dom.js";
-import { reveal, tell } from "./forms.js";
+import { copied, reveal, tell } from "./forms.js";
 import { connect } from "./live.js";
 
 const help = document.getElementById("help");
@@ -62,6 +62,7 @@ for (const input of document.querySelectorAll("form.recipe input:not([type=hidde
 }
 
 reveal(document);
+copied();
 
 const label = document.getElementById("live");
 if (label) connect(label);
