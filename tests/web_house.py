@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from passerelle.core.states import MovieState
-from passerelle.service.access import Actor, PersonRole, this_account
+from passerelle.service.access import Actor, PersonRole
 from passerelle.service.facility import Facility
 from passerelle.service.passwords import Passwords
 from passerelle.service.settings_people import PeopleSettings
+from passerelle.store import people as rows
 from passerelle.store import zones
 from passerelle.testing.bench import MOVIE, SIDECAR, Bench, sidecar
 from passerelle.web import create_app
@@ -45,11 +46,13 @@ class House:
         self.bench = Bench(folder)
         settings = PeopleSettings.model_validate({"log_in": True} | people)
         self.parts = replace(self.bench.parts, settings=self.bench.parts.settings.model_copy(update={"people": settings}))
-        self.facility = Facility(self.parts, passwords=Passwords(memory_kib=64, rounds=1))
+        passwords = Passwords(memory_kib=64, rounds=1)
+        self.facility = Facility(self.parts, passwords=passwords)
         self.app = create_app(self.facility, files_beneath=(folder,), hosts=("testserver", "krios.example"))
-        for name, role in PEOPLE.items():
-            self.facility.people.create(this_account(), name, role=role, password=WORDS, own=True)
+        password_hash = passwords.hash(WORDS)
         with self.parts.database.write() as connection:
+            for name, role in PEOPLE.items():
+                rows.create(connection, name=name, role=role, source="local", password_hash=password_hash, at=1.0)
             readers = {"people": ["bob"], "groups": []}
             nobody: dict[str, list[str]] = {"people": [], "groups": []}
             zones.create(

@@ -211,7 +211,7 @@ def test_the_audit_log_is_filtered_paged_checked_and_saved(house: House) -> None
     rows = list(csv.DictReader(io.StringIO(ann.get("/audit/download?format=csv&act=person_change").text)))
     assert len(rows) == 120 and {row["person"] for row in rows} == {this_account().audit_name}
     lines = ann.get("/audit/download?format=json").text.splitlines()
-    assert len(lines) >= 125 and json.loads(lines[0])["id"] > json.loads(lines[-1])["id"]
+    assert len(lines) > 120 and json.loads(lines[0])["id"] > json.loads(lines[-1])["id"]
     assert ann.get("/audit/download?format=xml").status_code == 422
 
 
