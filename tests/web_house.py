@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Mount
 
 from passerelle.core.states import MovieState
 from passerelle.service.access import Actor, PersonRole
@@ -104,3 +107,14 @@ def page_token(client: TestClient, address: str) -> str:
     token = text.split('name="passerelle-token" content="')[1].split('"')[0]
     client.headers["x-passerelle-token"] = token
     return token
+
+
+def routes(of: Sequence[BaseRoute]) -> Iterator[tuple[str, str]]:
+    """Yield method and path of every route of an application but the static files, which are there for everybody."""
+    for route in of:
+        if isinstance(route, Mount):
+            assert route.path == "/static", "only files of the product itself are there for everybody"
+        elif isinstance(route, APIRoute):
+            yield from ((method, route.path) for method in route.methods)
+        else:
+            yield from routes(route.original_router.routes)  # type: ignore[attr-defined] - FastAPI's own, of include_router

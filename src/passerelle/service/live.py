@@ -94,9 +94,9 @@ class Live:
 
     def events_after(self, event_id: int, session_id: int | None, limit: int) -> Sequence[EventView]:
         """Return at most `limit` events with a greater id, oldest first, of one session or of all that are seen."""
-        seen = self._sight()
         if session_id is not None:
             self._see_session(session_id)
+        seen = self._sight()
         if seen.everything or session_id is not None:
             return self._status.events_after(event_id, session_id, limit)
         return self._status.events_after(event_id, None, limit, among=self._seen_sessions(seen))
@@ -186,8 +186,6 @@ class Live:
 
     def _see_session(self, session_id: int) -> None:
         seen = self._sight()
-        if seen.everything:
-            return
         with self._database.read() as connection:
             if not seen.has(session_rows.get(connection, session_id).instrument):
                 raise NotFound(f"There is no session {session_id}.")

@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from passerelle.core.errors import BadConfiguration, Busy, NotLoggedIn, PasserelleError, TooManyTries
+from passerelle.core.errors import BadConfiguration, Busy, NotLoggedIn, PasserelleError
 from passerelle.core.log import logger
 from passerelle.core.states import PersonState
 from passerelle.service.access import POWERS, Actor, PersonRole, Power, Through, require
 from passerelle.service.accounts import groups_of
 from passerelle.service.audit import acting
+from passerelle.service.guessing import WINDOW_SECONDS, note_failure, slow_down
 from passerelle.service.passwords import Passwords
 from passerelle.service.people import LOCAL
 from passerelle.service.settings_people import PeopleSettings
@@ -25,8 +26,6 @@ from passerelle.service.sources import Identity, Source
 from passerelle.store import Database, people
 from passerelle.zones import check_account
 
-WINDOW_SECONDS = 900.0
-_ACCOUNT_TRIES, _ADDRESS_TRIES = 5, 30
 _SEEN_SECONDS = 60.0  # how exactly the latest use is known; not each request is a write
 _FORGET_SECONDS = 90 * 86400.0
 _WRONG = "Name or password is not right."
@@ -86,12 +85,11 @@ class LogIns:
         shown = "unknown" if person is None else person.name
         asking = Actor(shown, PersonRole.USER, frozenset(), Through.PAGE, address=address)
         with acting(self._database, asking, "log_in", f"person:{shown}", at=now) as deed:
-            self._slow_down(name, address, now)
+            slow_down(self._database, name, address, now=now)
             identity, source = self._identify(name, password, person)
             late = person is not None and person.must_change and now > (person.password_at or 0.0) + self._first_seconds
             if identity is None or late or (person is not None and person.state is PersonState.DISABLED):
-                with self._database.write() as connection:
-                    people.add_failure(connection, account=name, address=address, at=now)
+                note_failure(self._database, name, address, now=now)
                 raise NotLoggedIn(_WRONG)
             secret = secrets.token_urlsafe(32)
             with self._database.write() as connection:
@@ -208,15 +206,6 @@ class LogIns:
     def _first_seconds(self) -> float:
         return self._settings.first_password_days * 86400.0
 
-    def _slow_down(self, name: str, address: str, now: float) -> None:
-        with self._database.read() as connection:
-            since = now - WINDOW_SECONDS
-            account = people.failures(connection, since=since, account=name)
-            place = people.failures(connection, since=since, address=address)
-        wait = max(wait_seconds(*account, now=now, free=_ACCOUNT_TRIES), wait_seconds(*place, now=now, free=_ADDRESS_TRIES))
-        if wait > 0:
-            raise TooManyTries("Name or password was not right too often.", advice=f"Try again in {round(wait) or 1} s.")
-
     def _identify(self, name: str, password: str, person: people.Person | None) -> tuple[Identity | None, str]:
         if person is not None and person.source == LOCAL:
             right = self._passwords.check(person.password_hash, password)
@@ -266,13 +255,6 @@ class LogIns:
             if identity.role:
                 values["role"] = identity.role
         return people.change(connection, person.name, **values)
-
-
-def wait_seconds(failures: int, last_at: float, *, now: float, free: int) -> float:
-    """Return how long to wait after so many failures: nothing for the first, then 1, 2, 4 s … from the latest, 900 s at most."""
-    if failures < free:
-        return 0.0
-    return max(0.0, last_at + min(WINDOW_SECONDS, 2.0 ** min(failures - free, 20)) - now)
 
 
 def digest(secret: str) -> str:

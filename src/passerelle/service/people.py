@@ -14,6 +14,7 @@ from passerelle.core.errors import BadInput, Conflict, NotAllowed
 from passerelle.core.states import PersonState
 from passerelle.service.access import Actor, PersonRole, Power, Through, require
 from passerelle.service.audit import acting
+from passerelle.service.guessing import note_failure, slow_down
 from passerelle.service.passwords import Passwords, check_password, first_password
 from passerelle.store import Database, people, tokens
 from passerelle.zones import check_account
@@ -244,7 +245,7 @@ class People:
         """Set the password of a local account: one's own by the old one, or another's for who keeps people. Other log-ins end.
 
         Raises:
-            NotAllowed, NotFound: it is another's; the old password is not right.
+            NotAllowed, NotFound: it is another's; the old password is not right. TooManyTries: that was so too often.
             BadInput: the new one cannot be used, or the account's password is kept elsewhere.
         """
         now = time.time() if at is None else at
@@ -258,8 +259,8 @@ class People:
                 person = people.get(connection, name)
             if person.source != LOCAL:
                 raise BadInput(f"The password of {name} is kept by {person.source}, not here.", advice="Change it there.")
-            if own and not self._passwords.check(person.password_hash, old or ""):
-                raise NotAllowed("The old password is not right.")
+            if own:
+                self._check_old(actor, person, old or "", now)
             check_password(new, known=(name, person.full_name, person.mail, self._facility, "passerelle"))
             if own and self._passwords.check(person.password_hash, new):
                 raise BadInput("The new password is the old one.", advice="Choose another.")
@@ -270,6 +271,13 @@ class People:
                 ended = people.end_logins(connection, "password changed", at=now, person_id=person.id, keep=keep)
                 people.forget_failures(connection, account=name)
                 deed.done(connection, logins=ended)
+
+    def _check_old(self, actor: Actor, person: people.Person, old: str, now: float) -> None:
+        """Who came by an open log-in that is not theirs learns the password here no faster than at the door."""
+        slow_down(self._database, person.name, actor.address, now=now)
+        if not self._passwords.check(person.password_hash, old):
+            note_failure(self._database, person.name, actor.address, now=now)
+            raise NotAllowed("The old password is not right.")
 
 
 def view(person: people.Person) -> PersonView:

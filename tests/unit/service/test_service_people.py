@@ -20,7 +20,8 @@ from passerelle.core.errors import (
 )
 from passerelle.service.access import POWERS, Actor, PersonRole, Power, Through, require, this_account
 from passerelle.service.audit import acting, check_audit, read_audit
-from passerelle.service.log_in import LogIns, digest, wait_seconds
+from passerelle.service.guessing import wait_seconds
+from passerelle.service.log_in import LogIns, digest
 from passerelle.service.passwords import Passwords, check_password
 from passerelle.service.people import People
 from passerelle.service.settings_people import PeopleSettings
@@ -232,6 +233,19 @@ def test_a_new_password_needs_the_old_one_and_ends_other_log_ins(people: People,
         logins.who(first.secret)
     with pytest.raises(NotLoggedIn):
         logins.log_in("bob", OTHER, address="c")
+
+
+def test_the_old_password_is_guessed_no_faster_than_at_the_door(people: People, logins: LogIns) -> None:
+    bob = logins.log_in("bob", OTHER, address="a", at=1000.0).actor
+    for _ in range(5):
+        with pytest.raises(NotAllowed, match="old password"):
+            people.set_password(bob, "bob", GOOD, old="wrong", at=1001.0)
+    with pytest.raises(TooManyTries):
+        people.set_password(bob, "bob", GOOD, old=OTHER, at=1001.5)
+    with pytest.raises(TooManyTries):
+        logins.log_in("bob", OTHER, address="b", at=1001.5)
+    people.set_password(bob, "bob", GOOD, old=OTHER, at=1003.0)
+    assert logins.log_in("bob", GOOD, address="b", at=1003.0).actor.name == "bob"
 
 
 def test_a_first_password_leads_to_nothing_but_a_new_one_and_not_for_long(people: People, logins: LogIns) -> None:

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Mount
 
 from passerelle.service.access import Power, this_account
 from passerelle.web.arrival import LOG_IN_COOKIE, TOKEN_COOKIE, form_token
 from passerelle.web.door import local_path
-from tests.web_house import DOMAIN, FIRST, WORDS, House, page_token
+from tests.web_house import DOMAIN, FIRST, WORDS, House, page_token, routes
 
 HTMX = {"hx-request": "true"}
 OPEN = {"/log-in", "/alive"}
-
-
-def _routes(routes: Sequence[BaseRoute]) -> Iterator[tuple[str, str]]:
-    for route in routes:
-        if isinstance(route, Mount):
-            assert route.path == "/static", "only files of the product itself are there for everybody"
-        elif isinstance(route, APIRoute):
-            yield from ((method, route.path) for method in route.methods)
-        else:
-            yield from _routes(route.original_router.routes)  # type: ignore[attr-defined] - FastAPI's own, of include_router
 
 
 def test_no_route_answers_anybody_who_is_not_logged_in(house: House) -> None:
     browser, program = house.client(), house.client(token="psr_" + "A" * 43)
     page_token(browser, "/log-in")
     asked = 0
-    for method, path in _routes(house.app.routes):
+    for method, path in routes(house.app.routes):
         address = re.sub(r"{[^}]+}", "1", path)
         if path in OPEN:
             continue

@@ -1,0 +1,116 @@
+"""What browsers and programs may rely on: kinds of answers, nothing for other origins, looking changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from passerelle.store.tables import metadata
+from passerelle.web.arrival import LOG_IN_COOKIE
+from tests.web_house import House, page_token, routes
+
+# when a log-in or token was last used, and that somebody looked, are noted where one looks
+_NOTES = {"audit", "logins", "tokens"}
+_KINDS = ("text/html; charset=utf-8", "application/json", "text/csv; charset=utf-8", "application/x-ndjson; charset=utf-8")
+_FILES = ("image/png", "image/jpeg", "application/octet-stream", "text/plain; charset=utf-8")
+
+
+def looked_at(house: House) -> list[str]:
+    """Return the address of all that is only looked at; of the stream, which goes on for ever, one that is not there."""
+    paths = [path for method, path in routes(house.app.routes) if method == "GET"]
+    return [re.sub(r"{[^}]+}", "1", path) + ("?session=99" if path == "/api/events" else "") for path in paths]
+
+
+def everything(house: House) -> dict[str, list[Any]]:
+    """Return all rows of all tables but `_NOTES`."""
+    with house.parts.database.read() as connection:
+        kept = [table for table in metadata.sorted_tables if table.name not in _NOTES]
+        return {table.name: [tuple(row) for row in connection.execute(select(table))] for table in kept}
+
+
+def test_what_is_only_looked_at_changes_nothing(house: House) -> None:
+    ann = house.client("ann")
+    before = everything(house)
+    assert len(before) > 8 and before["movies"] and before["people"]
+    answered = {address: ann.get(address).status_code for address in looked_at(house)}
+    assert sum(status == 200 for status in answered.values()) > 20, answered
+    assert 500 not in answered.values(), answered
+    after = everything(house)
+    assert after == before
+
+
+def test_every_answer_says_of_what_kind_it_is(house: House) -> None:
+    ann = house.client("ann")
+    for address in looked_at(house):
+        answer = ann.get(address)
+        kind = answer.headers.get("content-type", "")
+        if answer.status_code == 303:
+            assert not answer.content
+            continue
+        assert kind in _KINDS + _FILES, (address, kind)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        if kind in _FILES[2:] or "csv" in kind or "ndjson" in kind:
+            assert answer.headers["content-disposition"].startswith("attachment"), address
+        if address.startswith("/api/"):
+            assert kind == "application/json", address
+            json.loads(answer.text)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://krios.example", "http://testserver"])
+def test_no_other_origin_is_let_in(house: House, origin: str) -> None:
+    ann = house.client("ann")
+    for method, address in (
+        ("GET", "/api/me"),
+        ("GET", "/"),
+        ("OPTIONS", "/api/people"),
+        ("OPTIONS", "/api/movies/1/choice/reject"),
+    ):
+        asked = {"origin": origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        answer = ann.request(method, address, headers=asked)
+        assert not [name for name in answer.headers if name.startswith("access-control-")], (method, address)
+
+
+def test_a_change_is_never_a_get(house: House) -> None:
+    ann = house.client("ann")
+    page_token(ann, "/")
+    changes = [path for method, path in routes(house.app.routes) if method == "POST"]
+    looks = {path for method, path in routes(house.app.routes) if method == "GET"}
+    assert len(changes) > 20
+    for path in set(changes) - looks:
+        assert ann.get(re.sub(r"{[^}]+}", "1", path)).status_code in (404, 405), path
+    assert {method for method, _ in routes(house.app.routes)} == {"GET", "POST"}
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"{LOG_IN_COOKIE}=; {LOG_IN_COOKIE}=x",
+        f"{LOG_IN_COOKIE}=" + "A" * 5000,
+        f'{LOG_IN_COOKIE}="a\\"b"',
+        "=;;;==",
+        "\x00\x01",
+        "a" * 20_000,
+        f"{LOG_IN_COOKIE}=%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41%41",
+    ],
+)
+def test_a_cookie_that_is_none_is_nobody_s(house: House, cookie: str) -> None:
+    answer = house.client().get("/api/me", headers={"cookie": cookie.encode("latin-1")})
+    assert answer.status_code == 401
+
+
+def test_values_are_escaped_in_pages_addresses_and_json(house: House) -> None:
+    hostile = "</script><img src=x onerror=alert(1)>'\"&\u202e{{7*7}}"
+    ann = house.client("ann")
+    page_token(ann, "/account")
+    assert ann.post("/account", data={"full_name": hostile, "mail": ""}).status_code == 204
+    for address in ("/account", "/people", "/people/ann", "/audit", f"/audit?person={hostile}"):
+        text = ann.get(address).text
+        assert "<img src=x" not in text and "\u202e" not in text and "49" not in re.findall(r"\{\{7\*7\}\}|49", text)[:1], address
+    answer = ann.get("/api/people/ann")
+    assert answer.json()["full_name"] == hostile and answer.text.isascii()
+    linked = re.findall(r'href="/audit\?person=([^"]*)"', ann.get("/audit").text)
+    assert linked and not any(set("<>\"' ") & set(each) for each in linked)
