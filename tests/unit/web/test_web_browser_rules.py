@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import threading
+import time
 from typing import Any
 
 import pytest
+import uvicorn
 from sqlalchemy import select
 
 from passerelle.store.tables import metadata
@@ -100,6 +104,39 @@ def test_a_change_is_never_a_get(house: House) -> None:
 def test_a_cookie_that_is_none_is_nobody_s(house: House, cookie: str) -> None:
     answer = house.client().get("/api/me", headers={"cookie": cookie.encode("latin-1")})
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 3\r\nContent-Length: 30",
+        "Content-Length: 3\r\nContent-Length : 3",
+        "Content-Length: +3",
+        "Content-Length: 0x3",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    ],
+)
+def test_a_request_of_which_two_could_be_read_is_refused(house: House, head: str) -> None:
+    hidden = "GET /alive HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    raw = f"POST /log-in HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\na=b{hidden}"
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(house.app, log_level="critical", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        with socket.create_connection(listener.getsockname(), timeout=5) as connection:
+            connection.sendall(raw.encode())
+            told = b""
+            while part := connection.recv(65536):
+                told += part
+    finally:
+        server.should_exit = True
+        thread.join(10)
+    assert told.startswith(b"HTTP/1.1 400 ") and told.count(b"HTTP/1.1") == 1 and b"alive" not in told
 
 
 def test_values_are_escaped_in_pages_addresses_and_json(house: House) -> None:
