@@ -58,3 +58,21 @@ def test_what_fails_unforeseen_says_nothing_of_why_and_is_as_strict_as_all_else(
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["cache-control"] == "no-store"
     assert told == ["page_failed", "page_failed"]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "TRACK", "DEBUG", "PROPFIND", "PUT", "DELETE", "get", "X" * 300])
+@pytest.mark.parametrize("target", [b"/", b"/log-in", b"/api/sessions", b"/static/css/base.css"])
+def test_methods_that_echo_or_reach_through_are_refused(house: House, method: str, target: bytes) -> None:
+    answer = _ask(house, (b"x-passerelle-token", b"t" * 24), (b"x-secret", b"zq7"), method=method, target=target)
+    assert answer.failure is None and answer.status in (401, 403, 404, 405)
+    assert b"zq7" not in answer.body and b"x-passerelle" not in answer.body.lower()
+
+
+def test_a_secret_in_an_address_lets_nobody_in(house: House) -> None:
+    olga = house.client("olga")
+    secret = olga.cookies["passerelle_log_in"]
+    token = house.facility.tokens.create(house.actor("olga"), name="look", scopes=["look"], days=1).secret
+    for name in ("passerelle_log_in", "token", "access_token", "authorization", "api_key"):
+        for value in (secret, token, f"Bearer%20{token}"):
+            answer = _ask(house, method="GET", target=f"/api/sessions?{name}={value}".encode())
+            assert answer.status == 401, name

@@ -139,3 +139,17 @@ def test_a_small_token_may_no_more_than_its_scope(world: World) -> None:
         assert SECRET.encode() not in answer.body and b"FoilHole" not in answer.body, str(entry)
         if any(re.fullmatch(rule, str(entry)) for rule, people in RULES if people in (STEER, SEE_KRIOS, ADMINS)):
             assert answer.status in REFUSED, str(entry)
+
+
+def test_what_is_anybodys_own_is_kept_by_no_cache(world: World) -> None:
+    """Pictures of results alone stay in the browser's own cache; log-out clears that."""
+    for who in ("oona", "ann"):
+        for entry in table_of(world.app):
+            if entry.method != "GET" or str(entry) in OPEN:
+                continue
+            (answer,) = _ask(world, _request(entry, world.credentials(who), b"text/html"))
+            said = answer.header("cache-control")
+            assert "public" not in said, str(entry)
+            assert "no-store" in said or "private" in said, (str(entry), said)
+    (static,) = _ask(world, Request("GET", b"/static/css/base.css?v=1", ((b"host", b"localhost"),)))
+    assert "public" in static.header("cache-control")
