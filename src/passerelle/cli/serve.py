@@ -17,6 +17,7 @@ import uvicorn
 from passerelle.cli import show
 from passerelle.core.atomic import write_text
 from passerelle.core.errors import BadConfiguration, Busy, storage_errors
+from passerelle.service.access import this_account
 from passerelle.service.default_config import default_config_text
 from passerelle.service.facility import Facility
 from passerelle.service.housekeeping import housekeeping
@@ -54,9 +55,9 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with running(settings, port=port) as (_, address, alive):
+    with running(settings, port=port) as (facility, address, alive):
         show.out.print(f"{settings.facility}: [bold]{address}[/]  (Ctrl-C ends)")
-        if words := exposure(settings):
+        for words in filter(None, (exposure(settings), nobody_yet(facility))):
             show.err.print(f"[yellow]{words}[/]", soft_wrap=True)
         while alive() and not stop.wait(0.5):
             pass
@@ -81,6 +82,13 @@ def exposure(settings: Settings) -> str:
     if not web.names:
         words.append("Browsers elsewhere are refused until web.names holds the name that they use.")
     return " ".join(words)
+
+
+def nobody_yet(facility: Facility) -> str:
+    """Say how the first person gets in, where people must log in and none can."""
+    if not facility.doorkeeper.asks or len(facility.people.sources) > 1 or facility.people.list(this_account()):
+        return ""
+    return "Nobody has an account yet. Make the first one: passerelle people create NAME --role admin --own"
 
 
 @contextmanager

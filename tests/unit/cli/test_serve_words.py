@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from passerelle.cli.serve import exposure, running
+from passerelle.cli.serve import exposure, nobody_yet, running
 from passerelle.core.errors import BadConfiguration
+from passerelle.service.access import this_account
+from passerelle.service.facility import Facility
+from passerelle.service.passwords import Passwords
 from passerelle.service.settings import Settings
+from passerelle.service.wiring import assemble
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
@@ -31,6 +35,18 @@ def test_pages_that_ask_across_the_network_in_the_clear_are_warned_of(tmp_path: 
     proxied = Settings.model_validate({"web": own, "people": people | {"proxies": ["10.0.0.2"]}})
     encrypted = Settings.model_validate({"web": own | {"certificate": tmp_path / "c", "key": tmp_path / "k"}, "people": people})
     assert exposure(proxied) == exposure(encrypted) == ""
+
+
+def test_how_the_first_person_gets_in_is_said_until_one_is_there(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    for asked in ({}, {"log_in": True}):
+        parts = assemble(Settings.model_validate({"state": {"folder": tmp_path / "state"}, "people": asked}))
+        facility = Facility(parts, passwords=Passwords(memory_kib=64, rounds=1))
+        assert bool(nobody_yet(facility)) is bool(asked)
+        if asked:
+            facility.people.create(this_account(), "ann", password="thick maple orbit lantern", own=True)
+            assert nobody_yet(facility) == ""
+        parts.close()
 
 
 def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
