@@ -66,17 +66,20 @@ def carry_link(folder: int, name: str, entry: Entry, keep: Keep) -> tuple[str, .
     return lost
 
 
-def _extended(source: int, target: int) -> list[str]:
+def extended_names(descriptor: int) -> list[str]:
+    """Return the names of the extended attributes that a copy carries over. Raises OSError."""
     try:
-        names = os.listxattr(source)
+        names = os.listxattr(descriptor)
     except OSError as error:
         if error.errno in _NOT_LISTED:
             return []
         raise
+    return [name for name in names if name not in _OF_THE_SYSTEM]
+
+
+def _extended(source: int, target: int) -> list[str]:
     lost: list[str] = []
-    for name in names:
-        if name in _OF_THE_SYSTEM:
-            continue
+    for name in extended_names(source):
         try:
             os.setxattr(target, name, os.getxattr(source, name))
         except OSError as error:

@@ -13,55 +13,26 @@ but a `.p-…` file, which the next run takes away. All is opened by descriptor,
 from __future__ import annotations
 
 import contextlib
-import errno
-import itertools
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from passerelle.core.errors import BadFile, Busy, Conflict, NotFound, PasserelleError, StorageError, storage_errors
 from passerelle.transfer import kernel
-from passerelle.transfer.attributes import Keep, carry_over
-from passerelle.transfer.beneath import Root
-from passerelle.transfer.blocks import CutShort, Digests, NamedFile, Tick, block_words, differing, pour
+from passerelle.transfer.attributes import carry_over
+from passerelle.transfer.blocks import CutShort, Digests, NamedFile, block_words, differing, pour
+from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, CREATE, READ, Folders, Leg, rename_new, settle
 from passerelle.transfer.manifest import Row
-from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, Buffers, MediumFile
-from passerelle.transfer.outcome import Outcome, problem_of
-from passerelle.transfer.plan import SMALL_BYTES, Batch, Task, describes
+from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, MediumFile
+from passerelle.transfer.outcome import BATCH_NOT_SYNCED, CHANGED, NOT_SYNCED, Outcome, differed, problem_of
+from passerelle.transfer.plan import SMALL_BYTES, Batch, Task, describes, is_small
+from passerelle.transfer.small import Left, copy_plain
 from passerelle.transfer.tree import Entry, Kind, entry_of, look
 
-TEMPORARY_PREFIX = ".p-"  # short and fixed: a prefix before a name of 255 bytes would be too long for the file system
-_TRIES = 3
-_AHEAD = 32
-_MANY_FOLDERS = 8
-_CLOCK_TICK_NS = 20_000_000  # longer than the kernel's clock takes from one time stamp to the next
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # NONBLOCK: a FIFO must not hold us
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(slots=True)
-class Leg:
-    """One way of a dataset from a folder to a folder.
-
-    run: names this run's temporary files. also: further digests that are wanted. lanes: how many blocks are copied at a time.
-    """
-
-    source: Root
-    target: Root
-    name: str
-    run: str
-    keep: Keep
-    also: tuple[str, ...] = ()
-    lanes: int = 1
-    tick: Tick = lambda size: None
-    buffers: Buffers = field(default_factory=Buffers)
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    def temporary(self) -> str:
-        return f"{TEMPORARY_PREFIX}{self.run}-{next(self.numbers):x}"
+_TRIES = 3  # in all; each that failed has left a note
 
 
 def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
@@ -69,14 +40,15 @@ def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
 
     A file that changed meanwhile, or came back from the medium other than it was written, is copied again, and that is said.
     """
-    outcomes: list[Outcome] = []
-    waiting: list[tuple[Task, tuple[str, ...]]] = [(task, ()) for task in batch]
-    for tries_left in reversed(range(_TRIES)):
-        again: list[tuple[Task, tuple[str, ...]]] = []
-        # from the second time on each alone, so that a lost write is found by the fsync of the file that lost it
-        for group in [waiting] if tries_left == _TRIES - 1 else [[each] for each in waiting]:
+    outcomes, left = copy_plain(leg, batch) if is_small(batch) else ([], [Left(task) for task in batch])
+    waiting: list[_Waiting] = [(task, (note,) if note else ()) for task, note in left]
+    while waiting:
+        again: list[_Waiting] = []
+        # what has failed goes alone, so that a lost write is found by the fsync of the file that lost it
+        together = [each for each in waiting if not each[1]]
+        for group in [*([together] if together else []), *([each] for each in waiting if each[1])]:
             for (task, notes), done in zip(group, _copy_once(leg, [task for task, _ in group]), strict=True):
-                if isinstance(done, _TryAgain) and tries_left:
+                if isinstance(done, _TryAgain) and len(notes) + 1 < _TRIES:
                     again.append((task, (*notes, f"Then again: {done.note}" if notes else done.note)))
                 elif isinstance(done, PasserelleError):
                     outcomes.append(Outcome(task.path, None, problem_of(task.path, done), notes))
@@ -84,6 +56,9 @@ def copy_batch(leg: Leg, batch: Batch) -> list[Outcome]:
                     outcomes.append(Outcome(task.path, done[0], None, notes + done[1], done[0].size))
         waiting = again
     return outcomes
+
+
+_Waiting = tuple[Task, tuple[str, ...]]  # and what was said of it already
 
 
 class _TryAgain(StorageError):
@@ -115,7 +90,7 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
     """Take a few files through the five steps together. What fails drops out, with its error; the others go on."""
     done: dict[int, _Done] = {}
     drafts: dict[int, _Draft] = {}
-    with _Folders(leg.source) as sources, _Folders(leg.target) as targets, contextlib.ExitStack() as open_files:
+    with Folders(leg.source) as sources, Folders(leg.target) as targets, contextlib.ExitStack() as open_files:
 
         def each(step: Callable[[Leg, _Draft], None]) -> None:
             for number, draft in list(drafts.items()):
@@ -139,7 +114,7 @@ def _copy_once(leg: Leg, tasks: Sequence[Task]) -> list[_Done]:
             each(_read_ahead)
             each(_compare)
             each(_publish)
-            _settle(leg, {draft.folder for draft in drafts.values()})
+            settle(leg, (draft.folder for draft in drafts.values()))
         except BaseException:  # cancelled, or a folder that cannot be synced: what has no final name yet is taken away
             for draft in drafts.values():
                 _discard(draft)
@@ -161,13 +136,13 @@ class _Source(NamedTuple):
     error: PasserelleError | None = None
 
 
-def _sources(leg: Leg, tasks: Sequence[Task], folders: _Folders) -> Generator[_Source]:
+def _sources(leg: Leg, tasks: Sequence[Task], folders: Folders) -> Generator[_Source]:
     """Open the sources in their order, some of them ahead, so that the kernel reads the next ones while we copy this one."""
     ahead: deque[_Source] = deque()
     try:
         for task in tasks:
             ahead.append(_open(leg, task, folders))
-            if len(ahead) > _AHEAD:
+            if len(ahead) > AHEAD:
                 yield ahead.popleft()
         while ahead:
             yield ahead.popleft()
@@ -177,11 +152,11 @@ def _sources(leg: Leg, tasks: Sequence[Task], folders: _Folders) -> Generator[_S
                 os.close(source.reading)
 
 
-def _open(leg: Leg, task: Task, folders: _Folders) -> _Source:
+def _open(leg: Leg, task: Task, folders: Folders) -> _Source:
     try:
         folder = folders.of(task.folder)
         with storage_errors(leg.source.named(task.path)):
-            reading = os.open(task.name, _READ, dir_fd=folder)
+            reading = os.open(task.name, READ, dir_fd=folder)
             if task.size < DIRECT_BYTES:
                 MediumFile(reading).read_ahead()
     except PasserelleError as error:
@@ -197,7 +172,7 @@ def _write(leg: Leg, task: Task, source: _Source, target: int, open_files: conte
         entry = _at_rest(leg, path, reading)
         temporary = leg.temporary()
         with storage_errors(leg.target.named(path)):
-            writing = os.open(temporary, _CREATE, 0o600 if leg.keep.mode else 0o666, dir_fd=target)
+            writing = os.open(temporary, CREATE, leg.creation_mode, dir_fd=target)
         open_files.callback(os.close, writing)
         file = MediumFile(writing)
         try:
@@ -223,9 +198,9 @@ def _at_rest(leg: Leg, path: str, reading: int) -> Entry:
             entry = entry_of(path, os.fstat(reading))
             if entry.kind is not Kind.FILE:
                 raise NotFound("is no file any more.", path=leg.source.named(path))
-            if abs(time.time_ns() - entry.ctime_ns) >= _CLOCK_TICK_NS:
+            if abs(time.time_ns() - entry.ctime_ns) >= CLOCK_TICK_NS:
                 return entry
-            time.sleep(_CLOCK_TICK_NS / 1e9)
+            time.sleep(CLOCK_TICK_NS / 1e9)
     raise _changed(leg, path)
 
 
@@ -263,7 +238,7 @@ def _unchanged(leg: Leg, entry: Entry, folder: int) -> None:
 def _changed(leg: Leg, path: str) -> _TryAgain:
     advice = "Copy it again when its writer has finished."
     error = Busy("was written to while it was copied.", advice=advice, path=leg.source.named(path))
-    return _TryAgain(error, "It changed while it was copied; it was copied again.")
+    return _TryAgain(error, CHANGED)
 
 
 def _as_expected(leg: Leg, task: Task, entry: Entry, digests: Digests) -> None:
@@ -290,7 +265,7 @@ def _sync(leg: Leg, draft: _Draft) -> None:
             os.fsync(draft.file.descriptor)
     except StorageError as error:
         # never fsync again: the kernel has dropped the pages, and would say that all is well
-        raise _TryAgain(error, "Its bytes did not reach the medium; it was copied again.") from error
+        raise _TryAgain(error, NOT_SYNCED) from error
 
 
 def _sync_together(leg: Leg, drafts: dict[int, _Draft], done: dict[int, _Done]) -> None:
@@ -300,7 +275,7 @@ def _sync_together(leg: Leg, drafts: dict[int, _Draft], done: dict[int, _Done]) 
             kernel.syncfs(leg.target.descriptor)
     except StorageError as error:
         for number in list(drafts):
-            done[number] = _TryAgain(error, "The batch could not be synced; each file was copied again.")
+            done[number] = _TryAgain(error, BATCH_NOT_SYNCED)
             _discard(drafts.pop(number))
 
 
@@ -309,12 +284,9 @@ def _sync_together(leg: Leg, drafts: dict[int, _Draft], done: dict[int, _Done]) 
 
 def _read_ahead(leg: Leg, draft: _Draft) -> None:
     """See to it that a draft is read from the medium: past the page cache or, if it is small, when it was dropped there."""
-    size, file = draft.entry.size, draft.file
+    size = draft.entry.size
     with storage_errors(leg.target.named(draft.task.path)):
-        if size < SMALL_BYTES and not file.direct and file.forget(size):
-            file.read_ahead()  # many small reads at a time, instead of one after the other
-        elif not file.go_direct():
-            file.forget(size)
+        draft.file.pass_cache(size, small=size < SMALL_BYTES)
 
 
 def _compare(leg: Leg, draft: _Draft) -> None:
@@ -333,7 +305,7 @@ def _compare(leg: Leg, draft: _Draft) -> None:
             advice="Do not trust this disk: look at its health, its cable and controller, and the memory.",
             path=leg.target.named(path),
         )
-        raise _TryAgain(error, f"On the medium {where} differed from what was written; it was copied again.")
+        raise _TryAgain(error, differed(where))
 
 
 def _no_tick(_size: int) -> None: ...
@@ -347,7 +319,7 @@ def _publish(leg: Leg, draft: _Draft) -> None:
     name = draft.task.name
     with storage_errors(leg.target.named(draft.task.path)):
         try:
-            _rename(draft.folder, draft.temporary, name)
+            rename_new(draft.folder, draft.temporary, name)
         except FileExistsError:
             if not (draft.task.replace or _same_content(leg, draft)):
                 raise Conflict(
@@ -358,20 +330,10 @@ def _publish(leg: Leg, draft: _Draft) -> None:
             os.rename(draft.temporary, name, src_dir_fd=draft.folder, dst_dir_fd=draft.folder)
 
 
-def _rename(folder: int, old: str, new: str) -> None:
-    try:
-        kernel.rename_no_replace(folder, os.fsencode(old), os.fsencode(new))
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
-            raise
-        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)  # refuses a name that is taken as well
-        os.unlink(old, dir_fd=folder)
-
-
 def _same_content(leg: Leg, draft: _Draft) -> bool:
     """Tell whether the file that has our name has our content: an earlier run was killed before it wrote it down."""
     try:
-        reading = os.open(draft.task.name, _READ, dir_fd=draft.folder)
+        reading = os.open(draft.task.name, READ, dir_fd=draft.folder)
     except OSError:
         return False
     try:
@@ -384,19 +346,6 @@ def _same_content(leg: Leg, draft: _Draft) -> bool:
         os.close(reading)
 
 
-# -- 5. settle
-
-
-def _settle(leg: Leg, folders: set[int]) -> None:
-    """Make the new names last through a power cut."""
-    with storage_errors(leg.target.path):
-        if len(folders) >= _MANY_FOLDERS and kernel.can_sync_whole(leg.target.descriptor):
-            kernel.syncfs(leg.target.descriptor)
-            return
-        for folder in folders:
-            os.fsync(folder)
-
-
 def _discard(draft: _Draft) -> None:
     with contextlib.suppress(OSError):
         os.unlink(draft.temporary, dir_fd=draft.folder)
@@ -405,23 +354,3 @@ def _discard(draft: _Draft) -> None:
 def _row(draft: _Draft, now: float, leg: str) -> Row:
     entry, digests = draft.entry, draft.digests
     return Row(entry.path, entry.size, entry.mtime_ns, digests.whole, digests.text, now, leg, "", digests.also)
-
-
-class _Folders:
-    """The folders that a batch works in, each opened once."""
-
-    def __init__(self, root: Root) -> None:
-        self._root = root
-        self._open: dict[str, int] = {}
-
-    def of(self, folder: str) -> int:
-        if folder not in self._open:
-            self._open[folder] = self._root.open_folder(folder)
-        return self._open[folder]
-
-    def __enter__(self) -> _Folders:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)

@@ -11,10 +11,11 @@ from typing import Any
 
 from passerelle.core.errors import BadInput, NotFound, OutOfSpace, PasserelleError, StorageError, printable, storage_errors
 from passerelle.transfer.attributes import Keep
-from passerelle.transfer.copy import Leg, copy_batch
+from passerelle.transfer.copy import copy_batch
 from passerelle.transfer.ends import Within, keep_apart, open_source, open_target
 from passerelle.transfer.folders import finish_folders, matching_folder, sweep
 from passerelle.transfer.ledger import Ledger, read_manifest
+from passerelle.transfer.leg import Leg
 from passerelle.transfer.links import copy_link, link_again
 from passerelle.transfer.manifest import OTHER_DIGESTS
 from passerelle.transfer.movers import Movers

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from passerelle.core.errors import Conflict, PasserelleError, storage_errors
 from passerelle.transfer.attributes import carry_over
-from passerelle.transfer.copy import TEMPORARY_PREFIX, Leg
+from passerelle.transfer.leg import TEMPORARY_PREFIX, Leg
 from passerelle.transfer.tree import Entry, Kind, Listing, Trouble, entry_of, list_folder
 
 _OURS = 0o700  # what a folder must let its owner do while we write into it

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import platform
 import signal
+from collections.abc import Callable
+from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -16,7 +19,7 @@ RESOLVE_BENEATH = 0x08
 
 _OPENAT2 = 437  # the same number on every machine since Linux 5.6
 _CACHESTAT = 451  # since Linux 6.5
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357}.get(platform.machine())
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357}.get(platform.machine(), -1)  # -1: ENOSYS
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 
@@ -40,12 +43,24 @@ class _StatFs(ctypes.Structure):
     _fields_ = (("type", ctypes.c_long), ("rest", ctypes.c_char * 248))
 
 
-def _call(number: int, *arguments: object) -> int:
-    """Make a system call again for as long as a signal interrupts it."""
-    while (answer := _libc.syscall(ctypes.c_long(number), *arguments)) == -1:
-        if (code := ctypes.get_errno()) != errno.EINTR:
-            raise OSError(code, os.strerror(code))
-    return answer
+def _system_call(number: int, *types: type[Any]) -> Callable[..., int]:
+    """Return a system call as a function of arguments of these types. It is made again for as long as a signal interrupts it."""
+    call = _libc["syscall"]  # a new object each time, with types of its own
+    call.argtypes = (ctypes.c_long, *types)
+    call.restype = ctypes.c_long
+
+    def made(*arguments: object) -> int:
+        while (answer := call(number, *arguments)) == -1:
+            if (code := ctypes.get_errno()) != errno.EINTR:
+                raise OSError(code, os.strerror(code))
+        return answer
+
+    return made
+
+
+_openat2 = _system_call(_OPENAT2, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_renameat2 = _system_call(_RENAMEAT2, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_cachestat = _system_call(_CACHESTAT, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint)
 
 
 def openat2(folder: int, path: bytes, flags: int, resolve: int) -> int:
@@ -55,7 +70,7 @@ def openat2(folder: int, path: bytes, flags: int, resolve: int) -> int:
         OSError: EXDEV or ELOOP: the path leads out of the folder, or over a link. ENOSYS: the kernel is older than 5.6.
     """
     how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
-    return _call(_OPENAT2, ctypes.c_int(folder), ctypes.c_char_p(path), ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how)))
+    return _openat2(folder, path, ctypes.byref(how), ctypes.sizeof(how))
 
 
 def rename_no_replace(folder: int, old: bytes, new: bytes) -> None:
@@ -64,10 +79,7 @@ def rename_no_replace(folder: int, old: bytes, new: bytes) -> None:
     Raises:
         FileExistsError: the name is taken. OSError: ENOSYS or EINVAL: the file system cannot do that.
     """
-    if _RENAMEAT2 is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    there, flag = ctypes.c_int(folder), ctypes.c_uint(_RENAME_NOREPLACE)
-    _call(_RENAMEAT2, there, ctypes.c_char_p(old), there, ctypes.c_char_p(new), flag)
+    _renameat2(folder, old, folder, new, _RENAME_NOREPLACE)
 
 
 def syncfs(descriptor: int) -> None:
@@ -102,11 +114,10 @@ def reserve(descriptor: int, size: int) -> None:
 
 def cached_share(descriptor: int, size: int) -> float | None:
     """Return which share of a file's first `size` bytes is in the page cache; None where the kernel does not tell."""
-    pages = -(-size // os.sysconf("SC_PAGESIZE"))
+    pages = -(-size // mmap.PAGESIZE)
     span, answer = _Range(0, size), _CacheStat()
-    arguments = (ctypes.c_uint(descriptor), ctypes.byref(span), ctypes.byref(answer), ctypes.c_uint(0))
     try:
-        _call(_CACHESTAT, *arguments)
+        _cachestat(descriptor, ctypes.byref(span), ctypes.byref(answer), 0)
     except OSError:
         return None
     return answer.cached / pages if pages else 1.0

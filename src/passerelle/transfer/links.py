@@ -7,7 +7,7 @@ import time
 
 from passerelle.core.errors import Conflict, storage_errors
 from passerelle.transfer.attributes import carry_link
-from passerelle.transfer.copy import Leg
+from passerelle.transfer.leg import Leg
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.outcome import Outcome
 from passerelle.transfer.tree import Entry, Kind, look

@@ -73,7 +73,7 @@ class MediumFile:
         """Read `size` bytes into the beginning of a buffer; return how many there were before the end of the file."""
         done = 0
         while done < size:
-            wanted = _rounded_up(size - done) if self.direct else size - done
+            wanted = rounded_up(size - done) if self.direct else size - done
             try:
                 got = os.preadv(self.descriptor, [buffer[done : done + wanted]], offset + done)
             except OSError as error:
@@ -92,7 +92,7 @@ class MediumFile:
         """Write the first `size` bytes of a buffer; past the page cache, the rest of the last sector is written as well."""
         done = 0
         while done < size:
-            wanted = _rounded_up(size - done) if self.direct else size - done
+            wanted = rounded_up(size - done) if self.direct else size - done
             try:
                 done += os.pwrite(self.descriptor, buffer[done : done + wanted], offset + done)
             except OSError as error:
@@ -112,6 +112,17 @@ class MediumFile:
         """Let the kernel begin to read the file from the medium, while we do something else."""
         os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
+    def pass_cache(self, size: int, *, small: bool) -> None:
+        """See to it that what is read next comes from the medium.
+
+        small: drop it from the page cache, if the kernel says that this was done, and let it be read again at once: so many small
+        files are read at a time, instead of one after the other.
+        """
+        if small and not self.direct and self.forget(size):
+            self.read_ahead()
+        elif not self.go_direct():
+            self.forget(size)
+
     def is_cached(self, size: int) -> bool:
         """Tell whether most of the file is in the page cache, so that to read it there costs no medium."""
         return (kernel.cached_share(self.descriptor, size) or 0.0) >= _MOSTLY_CACHED
@@ -124,5 +135,6 @@ def _aligned() -> memoryview:
     return memoryview(memory)
 
 
-def _rounded_up(size: int) -> int:
+def rounded_up(size: int) -> int:
+    """Return how many bytes in whole sectors hold `size`."""
     return -(-size // _ALIGN) * _ALIGN

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from passerelle.core.errors import PasserelleError
-from passerelle.transfer.copy import Leg, copy_batch
+from passerelle.transfer.copy import copy_batch
+from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, outcome_from, problem_of
 from passerelle.transfer.plan import Batch, is_small
 from passerelle.transfer.progress import Cancelled, Control

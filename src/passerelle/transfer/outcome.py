@@ -8,6 +8,11 @@ from passerelle.core import errors
 from passerelle.core.errors import PasserelleError
 from passerelle.transfer.manifest import Row
 
+# what is said of a file that was copied more than once
+CHANGED = "It changed while it was copied; it was copied again."
+NOT_SYNCED = "Its bytes did not reach the medium; it was copied again."
+BATCH_NOT_SYNCED = "The batch could not be synced; each file was copied again."
+
 
 class Problem(NamedTuple):
     """Why a file is not there: the class of the error, its sentence, and what to do. path: beneath the dataset."""
@@ -34,6 +39,11 @@ class Outcome(NamedTuple):
     bytes: int = 0
 
 
+def differed(blocks: str) -> str:
+    """Say which blocks of a copy came back from the medium other than they were written."""
+    return f"On the medium {blocks} differed from what was written; it was copied again."
+
+
 def problem_of(path: str, error: PasserelleError) -> Problem:
     """Return an error as a value; the file that it names stands in its message."""
     where = f"{errors.printable(error.path)}: " if error.path else ""
@@ -42,7 +52,10 @@ def problem_of(path: str, error: PasserelleError) -> Problem:
 
 def row_from(fields: list[Any] | None) -> Row | None:
     """Read a row that came as JSON."""
-    return Row(*fields)._replace(also=tuple((name, digest) for name, digest in fields[-1])) if fields else None
+    if not fields:
+        return None
+    fields[-1] = tuple((name, digest) for name, digest in fields[-1]) if fields[-1] else ()
+    return Row._make(fields)
 
 
 def outcome_from(fields: list[Any]) -> Outcome:

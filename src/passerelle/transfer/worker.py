@@ -18,7 +18,8 @@ from passerelle.core.errors import PasserelleError
 from passerelle.transfer import kernel
 from passerelle.transfer.attributes import Keep
 from passerelle.transfer.beneath import Root
-from passerelle.transfer.copy import Leg, copy_batch
+from passerelle.transfer.copy import copy_batch
+from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, problem_of, row_from
 from passerelle.transfer.plan import Batch, Task
 
