@@ -13,6 +13,7 @@ but a `.p-…` file, which the next run takes away. All is opened by descriptor,
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from passerelle.core.errors import BadFile, Busy, Conflict, NotFound, Passerelle
 from passerelle.transfer import kernel
 from passerelle.transfer.attributes import carry_over
 from passerelle.transfer.blocks import CutShort, Digests, NamedFile, block_words, differing, pour
-from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, CREATE, READ, Folders, Leg, rename_new, settle
+from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, CREATE, READ, Folders, Leg, settle
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, MediumFile
 from passerelle.transfer.outcome import BATCH_NOT_SYNCED, CHANGED, NOT_SYNCED, Outcome, differed, problem_of
@@ -319,7 +320,7 @@ def _publish(leg: Leg, draft: _Draft) -> None:
     name = draft.task.name
     with storage_errors(leg.target.named(draft.task.path)):
         try:
-            rename_new(draft.folder, draft.temporary, name)
+            _rename(draft.folder, draft.temporary, name)
         except FileExistsError:
             if not (draft.task.replace or _same_content(leg, draft)):
                 raise Conflict(
@@ -328,6 +329,16 @@ def _publish(leg: Leg, draft: _Draft) -> None:
                     path=leg.target.named(draft.task.path),
                 ) from None
             os.rename(draft.temporary, name, src_dir_fd=draft.folder, dst_dir_fd=draft.folder)
+
+
+def _rename(folder: int, old: str, new: str) -> None:
+    try:
+        kernel.rename_no_replace(folder, os.fsencode(old), os.fsencode(new))
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
+        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)  # refuses a name that is taken as well
+        os.unlink(old, dir_fd=folder)
 
 
 def _same_content(leg: Leg, draft: _Draft) -> bool:

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import mmap
 import os
-import platform
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ RESOLVE_BENEATH = 0x08
 
 _OPENAT2 = 437  # the same number on every machine since Linux 5.6
 _CACHESTAT = 451  # since Linux 6.5
-_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357}.get(platform.machine(), -1)  # -1: ENOSYS
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "ppc64le": 357}.get(os.uname().machine, -1)  # -1: ENOSYS
 _RENAME_NOREPLACE = 1
 _PR_SET_PDEATHSIG = 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 from collections.abc import Iterable
@@ -71,17 +70,6 @@ class Folders:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for descriptor in self._open.values():
             os.close(descriptor)
-
-
-def rename_new(folder: int, old: str, new: str) -> None:
-    """Give a file of an open folder a name there that is free. Raises OSError; FileExistsError if the name is taken."""
-    try:
-        kernel.rename_no_replace(folder, os.fsencode(old), os.fsencode(new))
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
-            raise
-        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)  # refuses a name that is taken as well
-        os.unlink(old, dir_fd=folder)
 
 
 def settle(leg: Leg, folders: Iterable[int]) -> None:

@@ -1,9 +1,12 @@
 """Plain small files, hundreds at a time: the five steps of `copy.py`, each a loop over the batch.
 
 What a small file costs is processor time, most of it in the kernel; so here is no more of Python between two system calls than
-the steps need. Plain is a file that lies still, has no holes and no extended attributes, whose name is free in the target, and
-which comes back from the medium as it was written. Any other is handed back, and copied by `copy.py`, which does all this with
-more care and has the words for what goes wrong.
+the steps need, and no temporary name: a file is written without any (O_TMPFILE), and linked to its final name when it has come
+back from the medium. Whoever is killed meanwhile leaves nothing at all.
+
+Plain is a file that lies still, has no holes and no extended attributes, whose name is free in the target, and which comes back
+as it was written. Any other is handed back, and copied by `copy.py`, which does all this with more care and has the words for
+what goes wrong; so are all where the file system has no files without a name (FUSE, NFS, SMB).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import xxhash
@@ -23,11 +27,14 @@ from passerelle.core.errors import PasserelleError
 from passerelle.transfer import kernel
 from passerelle.transfer.attributes import extended_names
 from passerelle.transfer.blocks import block_words
-from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, CREATE, READ, Folders, Leg, rename_new, settle
+from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, READ, Folders, Leg, settle
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.medium import MediumFile, rounded_up
 from passerelle.transfer.outcome import BATCH_NOT_SYNCED, CHANGED, NOT_SYNCED, Outcome, differed
 from passerelle.transfer.plan import SMALL_BYTES, Task
+
+_NAMELESS = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
+_AS_LINK = "/proc/self/fd/{}"  # by which an open file can be given a name
 
 
 class Left(NamedTuple):
@@ -43,7 +50,7 @@ def copy_plain(leg: Leg, tasks: Sequence[Task]) -> tuple[list[Outcome], list[Lef
     Raises:
         StorageError and kin: the new names could not be made to last. Cancelled: it was.
     """
-    if leg.also:
+    if leg.also or not _has_nameless_files(leg):
         return [], [Left(task) for task in tasks]
     with Folders(leg.source) as sources, Folders(leg.target) as targets, leg.buffers.one() as buffer:
         batch = _PlainBatch(leg, buffer)
@@ -54,13 +61,9 @@ def copy_plain(leg: Leg, tasks: Sequence[Task]) -> tuple[list[Outcome], list[Lef
             batch.each(batch.compare)
             batch.each(batch.publish)
             settle(leg, (draft.folder for draft in batch.drafts))
-        except BaseException:  # cancelled, or a folder that cannot be synced: what has no final name yet is taken away
-            for draft in batch.drafts:
-                _discard(draft)
-            raise
-        for draft in batch.drafts:
-            os.close(draft.descriptor)
-        return batch.outcomes(), batch.left
+            return batch.outcomes(), batch.left
+        finally:
+            batch.close()
 
 
 class _NotPlain(Exception):
@@ -72,11 +75,10 @@ class _NotPlain(Exception):
 
 
 class _Draft(NamedTuple):
-    """A copy under its temporary name, and the digests of its bytes."""
+    """A copy that has no name yet, and the digests of its bytes."""
 
     task: Task
     folder: int
-    temporary: str
     descriptor: int
     size: int
     mtime_ns: int
@@ -92,6 +94,12 @@ class _PlainBatch:
         self.left: list[Left] = []
         self._leg = leg
         self._buffer = buffer
+        self._open: set[int] = set()
+
+    def close(self) -> None:
+        """Close what is open; of what has no name yet nothing is left."""
+        while self._open:
+            os.close(self._open.pop())
 
     def each(self, step: Callable[[_Draft], None]) -> None:
         """Take every draft through a step; those that it fails are handed back."""
@@ -100,7 +108,7 @@ class _PlainBatch:
             try:
                 step(draft)
             except (OSError, _NotPlain) as reason:
-                _discard(draft)
+                self._discard(draft.descriptor)
                 self.left.append(Left(draft.task, reason.note if isinstance(reason, _NotPlain) else ""))
             else:
                 passed.append(draft)
@@ -111,13 +119,13 @@ class _PlainBatch:
         now, leg = time.time(), self._leg.name
         return [
             Outcome(task.path, Row(task.path, size, mtime_ns, whole, "", now, leg), None, (), size)
-            for task, _, _, _, size, mtime_ns, whole, _ in self.drafts
+            for task, _, _, size, mtime_ns, whole, _ in self.drafts
         ]
 
     # -- 1. write
 
     def write(self, tasks: Sequence[Task], sources: Folders, targets: Folders) -> None:
-        """Write each plain file under a temporary name."""
+        """Write each plain file, without a name."""
         with contextlib.closing(self._opened(tasks, sources)) as opened:
             for task, reading, source in opened:
                 try:
@@ -153,7 +161,7 @@ class _PlainBatch:
     def _write(self, task: Task, reading: int, source: int, target: int) -> _Draft:
         keep = self._leg.keep
         status = os.fstat(reading)
-        if not _is_plain(reading, status) or (keep.extended and extended_names(reading)):
+        if task.replace or not _is_plain(reading, status) or (keep.extended and extended_names(reading)):
             raise _NotPlain
         size, mtime_ns = status.st_size, status.st_mtime_ns
         got = self._read(reading, size)
@@ -163,9 +171,8 @@ class _PlainBatch:
         whole = blake3(content).hexdigest()
         if got != size or (task.expected is not None and task.expected.digest != whole):
             raise _NotPlain
-        temporary = self._leg.temporary()
-        writing = os.open(temporary, CREATE, self._leg.creation_mode, dir_fd=target)
-        draft = _Draft(task, target, temporary, writing, size, mtime_ns, whole, xxhash.xxh3_128_digest(content))
+        writing = os.open(".", _NAMELESS, self._leg.creation_mode, dir_fd=target)
+        self._open.add(writing)
         try:
             if os.pwrite(writing, content, 0) != size:
                 raise _NotPlain
@@ -175,10 +182,15 @@ class _PlainBatch:
                 os.fchmod(writing, stat.S_IMODE(status.st_mode))
             os.utime(writing, ns=(mtime_ns, mtime_ns))
             self._leg.tick(size)
-        except BaseException:
-            _discard(draft)
+        except (OSError, _NotPlain):
+            self._discard(writing)
             raise
-        return draft
+        return _Draft(task, target, writing, size, mtime_ns, whole, xxhash.xxh3_128_digest(content))
+
+    def _discard(self, descriptor: int) -> None:
+        """Give the room of a file without a name free."""
+        self._open.remove(descriptor)
+        os.close(descriptor)
 
     def _read(self, descriptor: int, size: int) -> int:
         """Read a file into the buffer; return how many bytes there are: of one that has grown, more than `size`."""
@@ -212,13 +224,19 @@ class _PlainBatch:
     # -- 4. publish
 
     def publish(self, draft: _Draft) -> None:
-        """Give a draft its final name."""
-        try:
-            rename_new(draft.folder, draft.temporary, draft.task.name)
-        except FileExistsError:
-            if not draft.task.replace:
-                raise
-            os.rename(draft.temporary, draft.task.name, src_dir_fd=draft.folder, dst_dir_fd=draft.folder)
+        """Give a draft its final name, unless that is taken."""
+        os.link(_AS_LINK.format(draft.descriptor), draft.task.name, dst_dir_fd=draft.folder, follow_symlinks=True)
+
+
+def _has_nameless_files(leg: Leg) -> bool:
+    try:
+        descriptor = os.open(".", _NAMELESS, 0o600, dir_fd=leg.target.descriptor)
+    except OSError:
+        return False
+    try:
+        return Path(_AS_LINK.format(descriptor)).is_symlink()  # there may be no /proc
+    finally:
+        os.close(descriptor)
 
 
 def _is_plain(reading: int, status: os.stat_result) -> bool:
@@ -244,9 +262,3 @@ def _sync(draft: _Draft) -> None:
 
 def _lost(_draft: _Draft) -> None:
     raise _NotPlain(BATCH_NOT_SYNCED)
-
-
-def _discard(draft: _Draft) -> None:
-    os.close(draft.descriptor)  # first, so that its room is free again
-    with contextlib.suppress(OSError):
-        os.unlink(draft.temporary, dir_fd=draft.folder)

@@ -1,7 +1,7 @@
 """A process that copies batches of small files: a JSON line in, a JSON line out.
 
-For small files most of the time is spent in Python itself; processes share that work, threads would wait for each other.
-It ends when its input does, and dies with the process that started it.
+For small files most of the time is spent in Python and in the kernel; processes share that work, threads would wait for each
+other. It ends when its input does, and dies with the process that started it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import resource
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _OPEN_FILES = 4096  # a batch and what is read ahead; the usual limit is 1024
 
 
-def introduce(leg: Leg, keep: Keep, number: int) -> bytes:
-    """Return the first line for a worker: the folders, and the names that its temporary files may have."""
+def introduction(leg: Leg) -> bytes:
+    """Return the first line for the workers: the folders, and the names that their temporary files may have."""
+    keep = leg.keep
     roots = [[os.fspath(root.path), *root.identity] for root in (leg.source, leg.target)]
-    return _line([*roots, leg.name, f"{leg.run}-{number:x}", [keep.owner, keep.mode, keep.extended], leg.also])
+    return _line([*roots, leg.name, leg.run, [keep.owner, keep.mode, keep.extended], leg.also])
 
 
 def batch_line(batch: Batch) -> bytes:
@@ -39,17 +41,42 @@ def batch_line(batch: Batch) -> bytes:
 
 
 def main() -> None:
-    """Copy the batches that come on standard input; answer each with what became of its files."""
+    """Serve each of the sockets whose numbers are the arguments, in a process of its own; standard input has the introduction."""
     kernel.die_with_parent()
     gc.set_threshold(100_000)  # a batch makes many values that live until its end, and no cycles
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
     source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
+    sockets = [int(number) for number in sys.argv[1:]]
     with _root(source) as source_root, _root(target) as target_root:
-        leg = Leg(source_root, target_root, name, run, Keep(*keep), tuple(also))
-        for line in sys.stdin.buffer:
-            sys.stdout.buffer.write(_line(_copied(leg, _batch(json.loads(line)))))
-            sys.stdout.buffer.flush()
+        number = _forked(len(sockets))
+        leg = Leg(source_root, target_root, name, f"{run}-{number:x}", Keep(*keep), tuple(also))
+        for other in sockets[:number] + sockets[number + 1 :]:
+            os.close(other)  # else nobody would see that its worker has died
+        _serve(leg, sockets[number])
+    while number == 0:  # the first waits for the others, and whoever waits for the first has waited for all
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
+
+
+def _forked(count: int) -> int:
+    """Become so many processes; return the number of this one."""
+    for number in range(1, count):
+        if os.fork() == 0:
+            kernel.die_with_parent()
+            os.setsid()  # as the first: on a busy machine the kernel shares its processors out by sessions
+            return number
+    return 0
+
+
+def _serve(leg: Leg, descriptor: int) -> None:
+    """Copy the batches that come over a socket; answer each with what became of its files."""
+    with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
+        for line in stream:
+            stream.write(_line(_copied(leg, _batch(json.loads(line)))))
+            stream.flush()
 
 
 def _copied(leg: Leg, batch: Batch) -> list[Outcome]:

@@ -1,0 +1,67 @@
+"""The worker processes of a copy, seen from the process that it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from io import BufferedRWPair
+
+from passerelle.transfer.leg import Leg
+from passerelle.transfer.outcome import Outcome, outcome_from
+from passerelle.transfer.plan import Batch
+from passerelle.transfer.worker import batch_line, introduction
+
+
+class Crew:
+    """Worker processes, started together when there is work for them.
+
+    Only one is started: it makes the others by forking itself, which takes a hundredth of the time that Python takes to start.
+    """
+
+    def __init__(self, leg: Leg, count: int) -> None:
+        self._leg = leg
+        self._count = count
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: list[BufferedRWPair] = []
+
+    def start(self) -> None:
+        """Start the workers, unless they are there. They die with the thread that calls this; it calls `close` as well."""
+        if self._process is not None:
+            return
+        pairs = [socket.socketpair() for _ in range(self._count)]
+        theirs = [other.fileno() for _, other in pairs]
+        program = "from passerelle.transfer.worker import main; main()"
+        command = [sys.executable, "-c", program, *map(str, theirs)]
+        with contextlib.suppress(OSError):  # there may be no room for another process: then there is no worker, as if it had died
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=theirs, start_new_session=True)
+            assert self._process.stdin is not None
+            self._process.stdin.write(introduction(self._leg))
+            self._process.stdin.flush()
+        for ours, other in pairs:
+            other.close()
+            self._lines.append(ours.makefile("rwb"))
+            ours.close()
+
+    def copy(self, number: int, batch: Batch) -> list[Outcome] | None:
+        """Have a batch copied by a worker; None if that has died, so that its batch is to be copied by somebody else."""
+        line = self._lines[number]
+        try:
+            line.write(batch_line(batch))
+            line.flush()
+            answer = line.readline()
+        except OSError:
+            return None
+        if not answer.endswith(b"\n"):
+            return None
+        return [outcome_from(fields) for fields in json.loads(answer)]
+
+    def close(self) -> None:
+        """Let the workers end, and wait until they have."""
+        for line in self._lines:
+            with contextlib.suppress(OSError):  # what a dead worker did not take
+                line.close()
+        if self._process is not None:
+            self._process.communicate()
