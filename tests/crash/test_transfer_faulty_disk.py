@@ -21,6 +21,7 @@ from passerelle.transfer import copy_dataset, verify_dataset
 from passerelle.transfer.medium import BLOCK_BYTES
 
 pytest.importorskip("mfusepy", exc_type=(ImportError, OSError), reason="libfuse2 is not installed (tests/apt.txt)")
+from passerelle.testing.faulty_disk import MARK
 
 Mounted = Callable[[Path, dict[str, Any]], tuple[Path, Path]]
 FLIPPED_FILES = 440
@@ -104,6 +105,40 @@ def test_every_bit_that_turns_on_its_way_to_the_medium_is_found_and_named(seed: 
     print(f"\n{len(flips)} turned bits found and named; {done.files} files verified, {len(done.problems)} refused")
 
 
+def test_a_bit_that_turns_below_the_file_system_is_found_and_named(tmp_path: Path, faulty: Mounted) -> None:
+    """Small files of a local file system go their own way, hundreds at a time: here ext4 lies on a disk that turns bits."""
+    if os.geteuid() or shutil.which("mkfs.ext4") is None:
+        pytest.skip("only root may mount a file system")
+    source, behind, seen = tmp_path / "source", tmp_path / "behind", tmp_path / "ext4"
+    source.mkdir()
+    seen.mkdir()
+    for number in range(FLIPPED_FILES):
+        content = MARK + b"%04d\n" % number + random.randbytes(random.randrange(4096, 30_000))
+        (source / f"{number:04}").write_bytes(content)
+    time.sleep(0.05)
+    behind.mkdir()
+    with (behind / "image").open("wb") as stream:
+        stream.truncate(128 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", behind / "image"], check=True)
+    mount, log = faulty(behind, {"flip_marked": 0.7})
+    mounted = subprocess.run(["mount", "-o", "loop", mount / "image", seen], check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mount: {mounted.stderr.strip()}")
+    try:
+        done = copy_dataset(source, seen / "target", processes=2)
+        flips = Counter(line.split()[2] for line in log.read_text().splitlines())
+        named: Counter[str] = Counter()
+        for path, words in [*done.notes, *((each.path, each.message) for each in done.problems)]:
+            named.update(path for _ in re.findall(r"block 0 \(bytes", words))
+        assert named == flips
+        assert flips.total() >= 500
+        assert done.files + len(done.problems) == FLIPPED_FILES
+        assert right(source, seen / "target") == done.files
+    finally:
+        subprocess.run(["umount", seen], check=True)
+    print(f"\n{flips.total()} turned bits found and named; {done.files} files verified, {len(done.problems)} refused")
+
+
 def test_a_bit_that_turns_later_is_found_by_verify(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     copy_dataset(source, target, processes=0)
@@ -151,6 +186,31 @@ def test_writes_that_fail_now_and_then_leave_nothing_half(source: Path, tmp_path
             break
     assert log.read_text()
     assert not list((tmp_path / "behind" / "target").rglob(".p-*"))
+
+
+def test_a_quota_that_is_used_up_is_said_and_leaves_only_whole_files(source: Path, tmp_path: Path) -> None:
+    if os.geteuid() or shutil.which("mkfs.btrfs") is None:
+        pytest.skip("only root may mount a file system with quotas, and mkfs.btrfs must be installed (tests/apt.txt)")
+    image, seen = tmp_path / "image", tmp_path / "btrfs"
+    seen.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", "-f", image], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", image, seen], check=False).returncode:
+        pytest.skip("this kernel has no btrfs")
+    try:
+        zone = seen / "zone"
+        for words in (["subvolume", "create", zone], ["quota", "enable", seen], ["qgroup", "limit", "1500k", zone]):
+            subprocess.run(["btrfs", *words], check=True, capture_output=True)
+        done = copy_dataset(source / "a", zone / "target", processes=0)
+        assert "OutOfSpace" in {each.kind for each in done.problems}
+        assert 0 < right(source / "a", zone / "target") < 40
+        subprocess.run(["btrfs", "qgroup", "limit", "none", zone], check=True)
+        done = copy_dataset(source / "a", zone / "target", processes=0)
+        assert done.whole, done.problems
+        assert right(source / "a", zone / "target") == 40
+    finally:
+        subprocess.run(["umount", seen], check=True)
 
 
 @pytest.mark.parametrize("how", ["fuse", "tmpfs"])

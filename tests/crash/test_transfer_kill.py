@@ -45,7 +45,7 @@ FAILING = {
     "openat": ("EMFILE", "ENFILE", "EIO", "ESTALE"),
     "ftruncate": ("EIO", "ENOSPC"),
     "fallocate": ("ENOSPC", "EOPNOTSUPP", "EINTR"),
-    "linkat": ("EMLINK", "EPERM"),
+    "linkat": ("EMLINK", "EPERM", "EIO", "EDQUOT"),
     "symlinkat": ("ENOSPC", "EPERM"),
     "fchown": ("EPERM",),
     "utimensat": ("EPERM",),
@@ -76,6 +76,8 @@ def source(memory: Path) -> Path:
     (folder / "a" / "b").mkdir(parents=True)
     for number in range(11):
         (folder / "a" / f"small {number}").write_bytes(os.urandom(3000 + number))
+    for number in range(BATCH):  # not plain: these go the way of large files
+        os.setxattr(folder / "a" / f"small {5 + number}", "user.grid", b"square")
     (folder / "a" / "b" / "middling").write_bytes(os.urandom(1 << 20))
     (folder / "a" / "b" / "large").write_bytes(os.urandom(2 * BLOCK_BYTES + 100))
     (folder / "link").symlink_to("x")
@@ -219,7 +221,7 @@ def test_a_call_that_fails_leaves_nothing_wrong_and_is_told(call: str, source: P
             shutil.rmtree(target)
 
 
-@pytest.mark.parametrize("call", ["write", "pwrite64", "mkdirat", "renameat2"])
+@pytest.mark.parametrize("call", ["write", "pwrite64", "mkdirat", "linkat,renameat2"])
 def test_a_disk_that_stays_full_is_said_at_once_and_cleanly(call: str, source: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     code, said = traced(source, target, ["-e", f"trace={call}", "-e", f"inject={call}:error=ENOSPC:when=1+"])
@@ -230,20 +232,28 @@ def test_a_disk_that_stays_full_is_said_at_once_and_cleanly(call: str, source: P
     converges(source, target, set())
 
 
-def test_the_five_steps_are_made_in_their_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_five_steps_are_made_in_their_order(plain: bool, tmp_path: Path) -> None:
     source, target, log = tmp_path / "source", tmp_path / "target", tmp_path / "log"
     source.mkdir()
     (source / "one").write_bytes(b"content")
+    if not plain:
+        os.setxattr(source / "one", "user.grid", b"square")
     time.sleep(0.05)
-    calls = "openat,pwrite64,fsync,fadvise64,preadv2,renameat2,write,fdatasync"
+    calls = "openat,pwrite64,fsync,fadvise64,preadv2,linkat,renameat2,write,fdatasync"
     traced(source, target, ["-y", "-e", f"trace={calls}"], str(log))
     lines = [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+    first = (
+        r'openat\(.*"\.", O_RDWR\|O.*TMPFILE' if plain else r'openat\(.*"\.p-[0-9a-f]+-0", O_RDWR\|O_CREAT\|O_EXCL\|O_NOFOLLOW'
+    )
+    last = r'linkat\(.*"/proc/self/fd/.*"one", ' if plain else r'renameat2\(.*"\.p-.*"one", RENAME_NOREPLACE'
     steps = [
-        r'openat\(.*"\.p-[0-9a-f]+-0", O_RDWR\|O_CREAT\|O_EXCL\|O_NOFOLLOW',
-        r"pwrite64\(.*\.p-.*content",
-        r"fsync\(.*\.p-",
-        r"preadv2\(.*\.p-.*content",
-        r'renameat2\(.*"\.p-.*"one", RENAME_NOREPLACE',
+        first,
+        r"pwrite64\(.*content",
+        r"fsync\(",
+        r"fadvise64\(.*POSIX_FADV_DONTNEED",
+        r"preadv2\(.*content",
+        last,
         r"fsync\(.*/target>",
         r"write\(.*/journal",
         r"fdatasync\(.*/journal",

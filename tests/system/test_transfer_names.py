@@ -173,6 +173,8 @@ ITEMS: dict[str, tuple[Callable[[int], None], Check]] = {
     "set user id": (_with(_file("suid"), _on("suid", lambda d: os.fchmod(d, 0o4755))), same("suid")),
     "fifo": (lambda folder: os.mkfifo("fifo", dir_fd=folder), said("fifo")),
     "socket": (_socket, said("socket")),
+    "device": (lambda folder: os.mknod("device", stat.S_IFCHR | 0o600, os.makedev(1, 3), dir_fd=folder), said("device")),
+    "link out of the zone": (_link("up and out", "../../../../../etc"), same("up and out")),
     "nanoseconds": _timed("ns", 1_700_000_000_123_456_789),
     "before 1970": _timed("before", -86_400_000_000_001),
     "in 2100": _timed("later", 4_102_444_800_000_000_009),

@@ -1,8 +1,9 @@
 """A folder seen through FUSE that does to files what bad disks do: `python -m passerelle.testing.faulty_disk BEHIND MOUNT …`.
 
 RULES is JSON: {"flip": share of blocks in which a bit is turned on its way to the medium, "read_error": end of a path,
-"fsync_errors": how many of the first, "room": bytes until the disk is full, "write_errors": each how many-th write}. LOG gets a
-line for each fault.
+"fsync_errors": how many of the first, "room": bytes until the disk is full, "write_errors": each how many-th write,
+"flip_marked": share of sectors that begin with MARK and a name, in which a bit is turned: so the files of a file system in an
+image are hit, and never what the file system itself writes}. LOG gets a line for each fault.
 """
 
 # pyright: reportIncompatibleMethodOverride=false
@@ -22,6 +23,8 @@ from typing import Any
 import mfusepy
 
 _BLOCK_BYTES = 4 << 20
+_SECTOR = 4096
+MARK = b"passerelle faulty disk: "
 _OWN_FOLDER = ".passerelle"  # the faults are for files of the dataset
 _TIMES = ("st_mode", "st_ino", "st_nlink", "st_size", "st_uid", "st_gid", "st_atime", "st_mtime", "st_ctime", "st_blocks")
 
@@ -33,7 +36,7 @@ class FaultyDisk(mfusepy.Operations):
 
     def __init__(self, behind: Path, rules: dict[str, Any], log: Path) -> None:
         self._behind = os.fspath(behind)
-        self._rules = rules
+        self.rules = rules
         self._log = log.open("a", buffering=1)
         self._chance = random.Random(rules.get("seed", 1))
         self._decided: set[tuple[str, int]] = set()
@@ -49,33 +52,43 @@ class FaultyDisk(mfusepy.Operations):
     # -- where the faults are
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        if (end := self._rules.get("read_error")) and path.endswith(end):
+        if (end := self.rules.get("read_error")) and path.endswith(end):
             self._fault(errno.EIO, path)
         return os.pread(fh, size, offset)
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
         self._writes += 1
         self._written += len(data)
-        if self._written > self._rules.get("room", 1 << 60):
+        if self._written > self.rules.get("room", 1 << 60):
             self._fault(errno.ENOSPC, path)
-        if (every := self._rules.get("write_errors")) and self._writes % every == 0:
+        if (every := self.rules.get("write_errors")) and self._writes % every == 0:
             self._fault(errno.EIO, path)
-        return os.pwrite(fh, self._flipped(path, data, offset), offset)
+        data = self._marked(data) if "flip_marked" in self.rules else self._flipped(path, data, offset)
+        return os.pwrite(fh, data, offset)
 
     def _flipped(self, path: str, data: bytes, offset: int) -> bytes:
         block = (path, offset // _BLOCK_BYTES)
         if _OWN_FOLDER in path or block in self._decided:
             return data
         self._decided.add(block)
-        if self._chance.random() >= self._rules.get("flip", 0.0):
+        if self._chance.random() >= self.rules.get("flip", 0.0):
             return data
         self._log.write(f"flip {block[1]} {path}\n")
         place = self._chance.randrange(len(data))
         return data[:place] + bytes([data[place] ^ 1 << self._chance.randrange(8)]) + data[place + 1 :]
 
+    def _marked(self, data: bytes) -> bytes:
+        turned = bytearray(data)
+        for start in range(0, len(data), _SECTOR):
+            if data.startswith(MARK, start) and self._chance.random() < self.rules["flip_marked"]:
+                name = data[start + len(MARK) : data.index(b"\n", start)].decode()
+                self._log.write(f"flip 0 {name}\n")
+                turned[start + self._chance.randrange(200, _SECTOR)] ^= 1 << self._chance.randrange(8)
+        return bytes(turned)
+
     def fsync(self, path: str, datasync: int, fh: int) -> int:
         self._fsyncs += _OWN_FOLDER not in path
-        if _OWN_FOLDER not in path and self._fsyncs <= self._rules.get("fsync_errors", 0):
+        if _OWN_FOLDER not in path and self._fsyncs <= self.rules.get("fsync_errors", 0):
             self._fault(errno.EIO, path)
         os.fsync(fh)
         return 0
@@ -140,7 +153,9 @@ class FaultyDisk(mfusepy.Operations):
 
 def main(behind: str, mount: str, rules: str, log: str) -> None:
     """Serve until it is unmounted."""
-    mfusepy.FUSE(FaultyDisk(Path(behind), json.loads(rules), Path(log)), mount, foreground=True, nothreads=True, big_writes=True)
+    disk = FaultyDisk(Path(behind), json.loads(rules), Path(log))
+    uncached = "flip_marked" in disk.rules  # else an image would be read back from the page cache, as it was before the fault
+    mfusepy.FUSE(disk, mount, foreground=True, nothreads=True, big_writes=True, direct_io=uncached)
 
 
 if __name__ == "__main__":

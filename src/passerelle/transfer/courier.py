@@ -78,12 +78,13 @@ class Order(NamedTuple):
 
 def main() -> None:
     """Bring what standard input orders."""
+    parent = os.getppid()
     order = Order.of(sys.stdin.buffer.readline())
     say = _Said()
     try:
         if order.account is not None:
             become(order.account)
-        kernel.die_with_parent()  # after the change of account, which would undo it
+        kernel.die_with_parent(parent)  # after the change of account, which would undo it
         say.ended(_bring(order, say))
     except PasserelleError as error:
         say.error(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -34,7 +35,7 @@ class Crew:
         pairs = [socket.socketpair() for _ in range(self._count)]
         theirs = [other.fileno() for _, other in pairs]
         program = "from passerelle.transfer.worker import main; main()"
-        command = [sys.executable, "-c", program, *map(str, theirs)]
+        command = [sys.executable, "-c", program, *map(str, [os.getpid(), *theirs])]
         with contextlib.suppress(OSError):  # there may be no room for another process: then there is no worker, as if it had died
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=theirs, start_new_session=True)
             assert self._process.stdin is not None

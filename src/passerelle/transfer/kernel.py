@@ -122,9 +122,11 @@ def cached_share(descriptor: int, size: int) -> float | None:
     return answer.cached / pages if pages else 1.0
 
 
-def die_with_parent() -> None:
-    """Have this process killed when the one that started it ends, however that ends."""
+def die_with_parent(parent: int) -> None:
+    """Have this process killed when the one that started it, `parent`, ends, however that ends; at once, if it has."""
     _libc.prctl(ctypes.c_int(_PR_SET_PDEATHSIG), ctypes.c_ulong(signal.SIGKILL))
+    if os.getppid() != parent:  # it ended before we asked, and nobody will tell us
+        os._exit(1)
 
 
 # -- rights of this process

@@ -110,7 +110,8 @@ class MediumFile:
 
     def read_ahead(self) -> None:
         """Let the kernel begin to read the file from the medium, while we do something else."""
-        os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+        with contextlib.suppress(OSError):  # it is advice, and a FIFO in the place of a file takes none
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def pass_cache(self, size: int, *, small: bool) -> None:
         """See to it that what is read next comes from the medium.

@@ -149,7 +149,7 @@ class _PlainBatch:
                     self.left.append(Left(task))
                     continue
                 ahead.append((task, reading, folder))
-                os.posix_fadvise(reading, 0, 0, os.POSIX_FADV_WILLNEED)
+                MediumFile(reading).read_ahead()
                 if len(ahead) > AHEAD:
                     yield ahead.popleft()
             while ahead:
@@ -168,7 +168,7 @@ class _PlainBatch:
         if _version(os.stat(task.name, dir_fd=source, follow_symlinks=False)) != _version(status):
             raise _NotPlain(CHANGED)
         content = self._buffer[:size]
-        whole = blake3(content).hexdigest()
+        whole, block = blake3(content).hexdigest(), xxhash.xxh3_128_digest(content)
         if got != size or (task.expected is not None and task.expected.digest != whole):
             raise _NotPlain
         writing = os.open(".", _NAMELESS, self._leg.creation_mode, dir_fd=target)
@@ -185,7 +185,7 @@ class _PlainBatch:
         except (OSError, _NotPlain):
             self._discard(writing)
             raise
-        return _Draft(task, target, writing, size, mtime_ns, whole, xxhash.xxh3_128_digest(content))
+        return _Draft(task, target, writing, size, mtime_ns, whole, block)
 
     def _discard(self, descriptor: int) -> None:
         """Give the room of a file without a name free."""

@@ -41,13 +41,13 @@ def batch_line(batch: Batch) -> bytes:
 
 
 def main() -> None:
-    """Serve each of the sockets whose numbers are the arguments, in a process of its own; standard input has the introduction."""
-    kernel.die_with_parent()
+    """Serve sockets, each in a process of its own. Arguments: who has started this, the sockets. Input: the introduction."""
+    parent, *sockets = map(int, sys.argv[1:])
+    kernel.die_with_parent(parent)
     gc.set_threshold(100_000)  # a batch makes many values that live until its end, and no cycles
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
     source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
-    sockets = [int(number) for number in sys.argv[1:]]
     with _root(source) as source_root, _root(target) as target_root:
         number = _forked(len(sockets))
         leg = Leg(source_root, target_root, name, f"{run}-{number:x}", Keep(*keep), tuple(also))
@@ -63,9 +63,10 @@ def main() -> None:
 
 def _forked(count: int) -> int:
     """Become so many processes; return the number of this one."""
+    first = os.getpid()
     for number in range(1, count):
         if os.fork() == 0:
-            kernel.die_with_parent()
+            kernel.die_with_parent(first)
             os.setsid()  # as the first: on a busy machine the kernel shares its processors out by sessions
             return number
     return 0
