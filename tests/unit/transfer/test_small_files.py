@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +130,26 @@ def test_a_crew_that_cannot_be_started_leaves_the_work_to_others(leg: Leg, monke
     crew.start()
     assert crew.copy(0, (Task("plain 1", 1000),)) is None
     crew.close()
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+def test_what_a_folder_gives_to_its_files_is_theirs_on_both_ways(
+    nameless: bool, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zone's folder has a group (setgid) and a default access list, by which its readers read."""
+    if not nameless:
+        monkeypatch.setattr(small, "_has_nameless_files", lambda _leg: False)
+    zone, everyone = tmp_path / "zone", 2**32 - 1
+    zone.mkdir()
+    entries = [(1, 7, everyone), (2, 5, 12345), (4, 5, everyone), (16, 7, everyone), (32, 0, everyone)]
+    os.setxattr(zone, "system.posix_acl_default", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *each) for each in entries))
+    group = next((each for each in os.getgroups() if each != os.getgid()), 4321 if os.geteuid() == 0 else os.getgid())
+    os.chown(zone, -1, group)
+    os.chmod(zone, 0o2770)
+    at_rest()
+    keep = Keep(owner=False, mode=False, extended=False)
+    assert copy_dataset(source, zone / "session", keep=keep, processes=0).whole
+    found = (zone / "session" / "plain 1").stat()
+    assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (group, 0o660)
+    access = os.getxattr(zone / "session" / "plain 1", "system.posix_acl_access")
+    assert struct.pack("<HHI", 2, 5, 12345) in access
