@@ -33,7 +33,7 @@ from passerelle.transfer.courier import Order
 from passerelle.zones import Visitor, Zone, ZoneAct, require, room
 
 _TICK_SECONDS = 0.5
-_NOTE_SECONDS = 2.0  # how often progress is written down
+_NOTE_SECONDS = 1.0  # how often progress is written down
 _TRIES = 6  # failures in a row that may pass by themselves
 _LONGEST_WAIT_SECONDS = 900.0
 _STOP_SECONDS = 5.0

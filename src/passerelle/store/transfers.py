@@ -203,7 +203,9 @@ def change_state(connection: Connection, transfer_id: int, target: TransferState
 
 
 def note(connection: Connection, transfer_id: int, **values: Any) -> None:
-    """Write down values that are not a state (progress, counts); no event."""
+    """Write down values that are not a state (progress, counts), if there are any; no event."""
+    if not values:
+        return
     connection.execute(update(transfers).where(transfers.c.id == transfer_id).values(**_safe(values)))
 
 

@@ -101,6 +101,7 @@ def test_counts_are_noted_without_an_event(database: Database, zone_id: int) -> 
     with database.write() as connection:
         before = events.last_id(connection)
         transfers.note(connection, made.id, files=3, bytes=5 << 40, moved_bytes=100, seconds=4.0, problems=[{"path": "a"}])
+        transfers.note(connection, made.id)
         assert events.last_id(connection) == before
         found = transfers.get(connection, made.id)
     assert (found.files, found.bytes, found.mean_bytes_per_second, found.problems) == (3, 5 << 40, 25.0, ({"path": "a"},))

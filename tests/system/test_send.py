@@ -1,0 +1,527 @@
+"""Datasets are sent by real processes to real folders, whatever happens meanwhile: nothing is lost, and it is said in words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from blake3 import blake3
+
+from passerelle.core.states import PersonState, SessionState, TransferState
+from passerelle.service.access import this_account
+from passerelle.service.datasets import Datasets
+from passerelle.service.instruments import instrument_of
+from passerelle.service.settings import Settings, read_settings
+from passerelle.service.transfer_runner import TransferRunner
+from passerelle.service.transfer_view import TransferView
+from passerelle.service.transfers import Transfers
+from passerelle.service.zones import Zones
+from passerelle.store import Database, connect, people, sessions
+from passerelle.store.transfers import Transfer
+from passerelle.transfer import verify_dataset
+from passerelle.zones import Who, ZoneKind
+
+ROOT = os.getuid() == 0
+ME = this_account().name
+OWNER = "games" if ROOT else ME  # an account that every Debian has
+KILLS = int(os.environ.get("PASSERELLE_KILLS", "30"))
+needs_root = pytest.mark.skipif(not ROOT, reason="only root mounts a file system")
+_ENDS = {TransferState.DONE, TransferState.INCOMPLETE, TransferState.FAILED, TransferState.CANCELLED}
+CONFIG = """
+[state]
+folder = "state"
+[zones]
+folder = "zones"
+server = "zones"
+[transfers]
+leave_free_percent = 0
+[instruments.xrd]
+folder = "gateway"
+processing = false
+"""
+
+
+class Place:
+    """A facility in a folder, with one instrument and one zone; `run` has its transfers run in this process."""
+
+    def __init__(self, folder: Path, zone: Path | None = None) -> None:
+        self.folder = folder
+        self.gateway = folder / "gateway"
+        self.gateway.mkdir()
+        (folder / "passerelle.toml").write_text(CONFIG)
+        self.settings: Settings = read_settings(folder / "passerelle.toml")
+        self.database: Database = connect(self.settings.database_url, busy_seconds=0.3)
+        instruments = {name: instrument_of(name, each) for name, each in self.settings.instruments.items()}
+        zones = self.zones = Zones(self.database, self.settings)
+        self.datasets = Datasets(self.database, instruments)
+        self.transfers = Transfers(self.database, self.settings, self.datasets, zones)
+        writers = Who.of([ME]) if ME != OWNER else Who()
+        zones.create(this_account(), "home", kind=ZoneKind.PLATFORM, owner=OWNER, root=zone, writers=writers)
+        self.root = Path(zones.get(this_account(), "home").linux)
+        self.told: list[Transfer] = []
+        self._instruments = instruments
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[TransferRunner]:
+        runner = TransferRunner(
+            self.database,
+            self.settings,
+            self._instruments,
+            self.datasets,
+            ended=lambda connection, transfer: self.told.append(transfer),
+        )
+        runner.start()
+        try:
+            yield runner
+        finally:
+            runner.stop()
+
+    def write(self, name: str, size: int = 3000) -> Path:
+        path = self.gateway / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(size))
+        return path
+
+    def dataset(self, name: str = "crystal", files: int = 40, size: int = 3000) -> None:
+        for number in range(files):
+            self.write(f"{name}/scan/{number:04}.cbf", size + number)
+        self.write(f"{name}/log.txt", 10)
+
+    def send(self, name: str = "crystal", **options: Any) -> TransferView:
+        return self.transfers.send(this_account(), self.datasets.named(this_account(), f"xrd/{name}"), "home", **options)
+
+    def get(self, number: int) -> TransferView:
+        return self.transfers.get(this_account(), number)
+
+    def until(self, number: int, reached: Callable[[TransferView], bool], seconds: float = 90.0) -> TransferView:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            view = self.get(number)
+            if reached(view):
+                return view
+            time.sleep(0.05)
+        raise AssertionError(f"after {seconds} s: {self.get(number)}")
+
+    def under_way(self, number: int) -> None:
+        """Wait until its first files have their final names."""
+        target = self.target(self.get(number))
+        wait(lambda: any(target.rglob("*.cbf")), pause=0.01)
+        assert self.get(number).state is TransferState.RUNNING
+
+    def ended(self, number: int, seconds: float = 90.0) -> TransferView:
+        return self.until(number, lambda view: view.state in _ENDS, seconds)
+
+    def target(self, view: TransferView) -> Path:
+        return Path(view.linux)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="passerelle-send-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[Place]:
+    made = Place(folder)
+    yield made
+    made.database.close()
+
+
+def same(source: Path, target: Path) -> None:
+    """Hold two folders against each other with cmp, and the manifest against digests of our own."""
+    names = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    there = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file() and ".passerelle" not in path.parts}
+    assert there == names
+    for name in names:
+        assert subprocess.run(["cmp", "--silent", source / name, target / name]).returncode == 0, name
+    rows = [json.loads(line) for line in (target / ".passerelle" / "manifest.jsonl").read_bytes().splitlines()[1:-1]]
+    assert {row["path"]: row["blake3"] for row in rows} == {
+        name: blake3((source / name).read_bytes()).hexdigest() for name in names
+    }
+
+
+def test_a_folder_of_no_known_layout_arrives_and_is_certified(place: Place) -> None:
+    place.dataset()
+    place.write("crystal/big.h5", 20_000_000)
+    with place.running():
+        done = place.ended(place.send().id)
+    assert (done.state, done.files, done.problem_count) == (TransferState.DONE, 42, 0), done
+    same(place.gateway / "crystal", place.target(done))
+    manifest = (place.target(done) / ".passerelle" / "manifest.jsonl").read_bytes()
+    lines = manifest.splitlines(keepends=True)
+    assert done.manifest_digest == json.loads(lines[-1])["blake3"] == blake3(b"".join(lines[:-1])).hexdigest()
+    assert place.transfers.certificate(this_account(), done.id).transfer.bytes == done.bytes
+    assert [each.state for each in place.told] == [TransferState.DONE]
+    owner = pwd.getpwnam(OWNER).pw_uid
+    assert {path.lstat().st_uid for path in place.target(done).rglob("*")} == {owner}
+
+
+def test_a_second_sending_copies_what_is_new_only(place: Place) -> None:
+    place.dataset()
+    with place.running():
+        place.ended(place.send().id)
+        place.write("crystal/new.cbf", 777)
+        again = place.ended(place.send().id)
+    assert (again.state, again.files, again.moved_bytes) == (TransferState.DONE, 42, 777)
+
+
+def test_a_transfer_is_held_and_goes_on_where_it_was(place: Place) -> None:
+    place.dataset(files=2500, size=100_000)
+    with place.running():
+        number = place.send().id
+        place.under_way(number)
+        place.transfers.pause(this_account(), number)
+        time.sleep(3.0)
+        held = place.get(number)
+        assert held.state is TransferState.PAUSED
+        time.sleep(1.0)
+        assert place.get(number).files == held.files
+        assert not couriers()
+        place.transfers.resume(this_account(), number)
+        done = place.ended(number)
+    assert (done.state, done.files, done.attempts) == (TransferState.DONE, 2501, 2)
+    total = sum(100_000 + each for each in range(2500)) + 10
+    assert done.moved_bytes < total + 160_000_000  # what was verified was not copied again; a batch a lane may be
+    same(place.gateway / "crystal", place.target(done))
+
+
+def test_what_was_ended_stays_as_far_as_it_was_verified_and_a_retry_copies_the_rest(place: Place) -> None:
+    place.dataset(files=2500, size=100_000)
+    with place.running():
+        number = place.send().id
+        place.under_way(number)
+        place.transfers.cancel(this_account(), number)
+        wait(lambda: not couriers())
+        time.sleep(1.0)
+        assert place.get(number).state is TransferState.CANCELLED
+        assert place.told == []
+        assert not list(place.target(place.get(number)).rglob(".p-*"))
+        place.transfers.retry(this_account(), number)
+        done = place.ended(number)
+    assert done.state is TransferState.DONE
+    same(place.gateway / "crystal", place.target(done))
+
+
+def test_what_was_not_readable_is_named_and_a_retry_copies_only_that(place: Place) -> None:
+    place.dataset()
+    broken = place.gateway / "crystal" / "scan" / "0007.cbf"
+    target = place.root / "datasets" / "xrd" / "crystal" / "scan"
+    with place.running():
+        target.mkdir(parents=True)
+        (target / "0007.cbf").write_bytes(b"another's")
+        if ROOT:
+            give(place.root / "datasets")
+        part = place.ended(place.send().id)
+        assert (part.state, part.files, part.problem_count) == (TransferState.INCOMPLETE, 40, 1), part
+        assert (part.problems[0].path, part.problems[0].error) == ("scan/0007.cbf", "Conflict")
+        assert (target / "0007.cbf").read_bytes() == b"another's"
+        (target / "0007.cbf").unlink()
+        place.transfers.retry(this_account(), part.id)
+        done = place.ended(part.id)
+    assert done.state is TransferState.DONE
+    assert (target / "0007.cbf").read_bytes() == broken.read_bytes()
+
+
+# -- while the acquisition writes
+
+
+def follow(place: Place) -> TransferView:
+    """Begin to follow a folder, and wait until its first files are there. Files are older than the ten quiet seconds."""
+    place.dataset()
+    old(place.gateway / "crystal")
+    made = place.send(follow=True)
+    return place.until(made.id, lambda view: view.state is TransferState.RUNNING and view.files == 41)
+
+
+def old(folder: Path) -> None:
+    """Nothing can set the time of change of an inode: wait until all of it is quiet."""
+    newest = max(path.lstat().st_ctime for path in folder.rglob("*"))
+    time.sleep(max(0.0, newest + 10.5 - time.time()))
+
+
+def test_a_session_is_followed_until_it_is_closed(place: Place) -> None:
+    place.write("visit/s1/a.cbf")
+    with place.database.write() as connection:
+        session = sessions.create(
+            connection, instrument="xrd", root="visit/s1", name="s1", program="generic", recipe={}, thresholds={}, at=1.0
+        )
+    with place.running():
+        number = place.send("visit/s1", follow=True).id
+        place.until(number, lambda view: view.state is TransferState.RUNNING)
+        place.write("visit/s1/later/b.cbf")
+        time.sleep(1.0)
+        changed = place.write("visit/s1/a.cbf", 500)
+        with place.database.write() as connection:
+            sessions.change_state(connection, session.id, SessionState.CLOSED, at=2.0)
+        done = place.ended(number)
+    assert (done.state, done.files) == (TransferState.DONE, 2), done
+    assert (place.target(done) / "a.cbf").read_bytes() == changed.read_bytes()
+    same(place.gateway / "visit" / "s1", place.target(done))
+
+
+def test_a_file_that_changes_after_its_copy_is_copied_again_and_the_folder_ends_by_its_quiet(place: Place) -> None:
+    place.settings = place.settings.model_copy(
+        update={"transfers": place.settings.transfers.model_copy(update={"quiet_minutes": 0.4})}
+    )
+    with place.running():
+        number = follow(place).id
+        changed = place.write("crystal/scan/0003.cbf", 4444)
+        done = place.ended(number, seconds=150)
+    assert done.state is TransferState.DONE
+    assert (place.target(done) / "scan" / "0003.cbf").read_bytes() == changed.read_bytes()
+    assert verify_dataset(place.target(done)).whole
+
+
+# -- what goes wrong
+
+
+def test_an_archived_zone_takes_no_more_and_what_is_there_stays(place: Place) -> None:
+    with place.running():
+        number = follow(place).id
+        place.zones.archive(this_account(), "home")
+        failed = place.ended(number)
+        assert (failed.state, failed.files) == (TransferState.FAILED, 41)
+        assert "archived: nobody writes there" in failed.error
+        wait(lambda: not couriers())
+        place.zones.activate(this_account(), "home")
+        again = place.transfers.retry(this_account(), number)
+        place.until(again.id, lambda view: view.state is TransferState.RUNNING and view.files == 41)
+    assert len(list(place.target(failed).rglob("*.cbf"))) == 40
+
+
+def test_a_zone_whose_folder_is_gone_is_said_and_nothing_is_written_to_the_former_one(place: Place) -> None:
+    with place.running():
+        number = follow(place).id
+        moved = place.root.with_name("moved")
+        place.root.rename(moved)
+        failed = place.ended(number, seconds=150)
+        assert failed.state is TransferState.FAILED, failed
+        assert str(place.root) in failed.error or "room" in failed.error
+        place.write("crystal/late.cbf")
+        time.sleep(1.0)
+        assert not list(moved.rglob("late.cbf"))
+        moved.rename(place.root)
+
+
+def test_who_may_write_no_more_is_stopped(place: Place) -> None:
+    with place.running():
+        number = follow(place).id
+        with place.database.write() as connection:
+            people.create(connection, name=ME, role="user", source="local", at=1.0)
+            people.change_state(connection, ME, PersonState.DISABLED)
+        failed = place.ended(number)
+    assert (failed.state, "disabled" in failed.error) == (TransferState.FAILED, True)
+
+
+def test_while_the_database_is_locked_the_copy_goes_on_and_is_recorded_then(place: Place) -> None:
+    place.dataset(files=60, size=200_000)
+    with place.running():
+        number = place.send().id
+        place.until(number, lambda view: view.state is TransferState.RUNNING)
+        lock = sqlite3.connect(place.settings.state.folder / "passerelle.sqlite", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        wait(lambda: len(list(place.root.rglob("*.cbf"))) == 60)
+        time.sleep(2.0)
+        assert place.get(number).state is TransferState.RUNNING
+        lock.execute("ROLLBACK")
+        lock.close()
+        done = place.ended(number)
+    assert (done.state, done.files) == (TransferState.DONE, 61)
+
+
+def test_a_process_of_a_transfer_that_is_killed_is_started_again(place: Place) -> None:
+    place.dataset(files=2500, size=100_000)
+    with place.running():
+        number = place.send().id
+        place.under_way(number)
+        for process in couriers():
+            process.kill()
+        done = place.ended(number)
+    assert (done.state, done.files, done.attempts) == (TransferState.DONE, 2501, 2)
+    same(place.gateway / "crystal", place.target(done))
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *command: str) -> Iterator[Path]:
+    point = folder / "disk"
+    point.mkdir()
+    if subprocess.run([*command, str(point)], capture_output=True).returncode:
+        pytest.skip("this machine mounts no such file system")
+    try:
+        yield point
+    finally:
+        subprocess.run(["umount", "--lazy", point], check=True)
+        point.rmdir()
+
+
+def fills_up(place: Place, fill: Callable[[], None], free: Callable[[], None]) -> None:
+    """Follow a folder into a zone that becomes full in mid-way."""
+    with place.running():
+        number = follow(place).id
+        fill()
+        place.dataset("crystal/more", files=5, size=1_000_000)
+        failed = place.ended(number, seconds=150)
+        assert (failed.state, failed.error != "") == (TransferState.FAILED, True), failed
+        assert "no space left" in failed.error, failed.error
+        assert failed.files >= 41
+        target = place.target(failed)
+        assert not [path for path in target.rglob("*.cbf") if path.stat().st_size not in sizes(place)]
+        free()
+        place.transfers.retry(this_account(), number)
+        place.until(number, lambda view: view.state is TransferState.RUNNING and view.files == 47, seconds=150)
+    verified = verify_dataset(target)
+    assert verified.whole
+
+
+def sizes(place: Place) -> set[int]:
+    return {path.stat().st_size for path in place.gateway.rglob("*.cbf")}
+
+
+@needs_root
+def test_a_zone_that_becomes_full_stops_in_words_and_goes_on_when_there_is_room(folder: Path) -> None:
+    with mounted(folder, "mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs") as disk:
+        place = Place(folder, disk / "zone")
+        filler = disk / "filler"
+
+        def fill() -> None:
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+                while True:
+                    stream.write(b"x" * 65536)
+
+        fills_up(place, fill, filler.unlink)
+        place.database.close()
+
+
+@needs_root
+def test_a_quota_of_the_file_system_stops_in_words(folder: Path) -> None:
+    if not shutil.which("mkfs.btrfs"):
+        pytest.skip("btrfs-progs is not installed (tests/apt.txt)")
+    image = folder / "image"
+    with image.open("wb") as stream:
+        stream.truncate(400 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True)
+    with mounted(folder, "mount", "-o", "loop", str(image)) as disk:
+        subprocess.run(["btrfs", "quota", "enable", disk], check=True)
+        place = Place(folder, disk / "zone")
+
+        def limit(size: str) -> None:
+            subprocess.run(["sync", "-f", disk], check=True)
+            subprocess.run(["btrfs", "qgroup", "limit", size, disk], check=True)
+
+        fills_up(place, lambda: limit("1500K"), lambda: limit("none"))
+        place.database.close()
+
+
+@needs_root
+def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_there_is_room(folder: Path) -> None:
+    (folder / "state").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder / "state"], check=True)
+    try:
+        place = Place(folder)
+        place.dataset(files=30, size=200_000)
+        with place.running():
+            number = place.send().id
+            place.until(number, lambda view: view.state is TransferState.RUNNING)
+            filler = folder / "state" / "filler"
+            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+                while True:
+                    stream.write(b"x" * 4096)
+            wait(lambda: len(list(place.root.rglob("*.cbf"))) == 30)
+            time.sleep(2.0)
+            filler.unlink()
+            done = place.ended(number)
+        assert (done.state, done.files) == (TransferState.DONE, 31)
+        place.database.close()
+    finally:
+        subprocess.run(["umount", "--lazy", folder / "state"], check=True)
+
+
+# -- the service is killed
+
+
+def test_a_service_that_is_killed_at_any_moment_goes_on_and_loses_nothing(place: Place) -> None:
+    """Kill -9 at random moments, until each of the transfers is done; what was verified before a kill is never copied again."""
+    place.dataset(files=700, size=60_000)
+    place.write("crystal/big.h5", 30_000_000)
+    dice = random.Random(5)
+    kills = sent = 0
+    current: TransferView | None = None
+    finished: list[TransferView] = []
+    deadline = time.monotonic() + 60 + 12 * KILLS
+    while kills < KILLS and time.monotonic() < deadline:
+        if current is None or place.get(current.id).state is TransferState.DONE:
+            if current is not None:
+                finished.append(place.get(current.id))
+            sent += 1
+            current = place.send(folder=f"copy {sent}")
+        service = start(place)
+        time.sleep(dice.uniform(0.0, 2.5))
+        service.kill()
+        service.wait()
+        kills += 1
+        wait(lambda: not couriers())
+        state = place.get(current.id).state
+        assert state in {TransferState.QUEUED, TransferState.RUNNING, TransferState.DONE}, state
+    assert current is not None
+    service = start(place)
+    try:
+        finished.append(place.ended(current.id, seconds=120))
+    finally:
+        service.terminate()
+        service.wait()
+    for done in finished:
+        assert (done.state, done.files, done.problem_count) == (TransferState.DONE, 702, 0), done
+        same(place.gateway / "crystal", place.target(done))
+        assert not list(place.target(done).rglob(".p-*"))
+    print(f"\n{kills} kills, {sum(each.attempts for each in finished)} attempts of {len(finished)} transfers, all whole")
+    assert kills == KILLS
+
+
+def start(place: Place) -> subprocess.Popen[bytes]:
+    ready = place.settings.state.folder / "ready"
+    ready.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "passerelle.testing.send_service", str(place.folder / "passerelle.toml")]
+    service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait(lambda: ready.exists() or service.poll() is not None)
+    assert service.poll() is None
+    return service
+
+
+def couriers() -> list[psutil.Process]:
+    """The processes that bring datasets, of tests that run here."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any("transfer.courier import main" in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def give(folder: Path) -> None:
+    account = pwd.getpwnam(OWNER)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, account.pw_uid, -1)
+
+
+def wait(reached: Callable[[], object], seconds: float = 60.0, pause: float = 0.05) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(pause)
