@@ -172,6 +172,11 @@ def moment(at: float | None) -> Markup:
     )
 
 
+def instant(at: float | None) -> str:
+    """A moment for paper, where nobody knows the reader's clock: 2026-11-29 01:22:08 UTC."""
+    return "–" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def age(at: float | None) -> Markup:
     """An age that the page keeps counting."""
     if at is None:
@@ -231,6 +236,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "browser": browser,
     "duration": duration,
     "event_words": event_words,
+    "instant": instant,
     "label": label,
     "mark": mark,
     "mark_words": lambda mark: MARK_WORDS.get(mark, mark),
