@@ -7,7 +7,7 @@ from random import Random
 
 MARK = "zq7"
 PROBE = f"{MARK}\"'<{MARK} onload=alert(1)>&{MARK}"
-UNESCAPED = (f"<{MARK}".encode(), f"{MARK}\"'".encode(), f'{MARK}"'.encode())
+UNESCAPED = (f"<{MARK}".encode(), f"{MARK}\"'".encode())  # as PROBE begins; where it ends, a quote may follow
 
 TEXTS = (
     "",

@@ -84,10 +84,10 @@ def test_no_body_takes_a_value_that_is_not_asked_for(one: House) -> None:
     for entry in table_of(one.app):
         for model in entry.of_kind("json"):
             tried += 1
-            body = json.dumps(example(Random(1), model.annotation) | {"role": "admin"}).encode()
+            body = json.dumps(example(Random(1), model.annotation) | {"made_admin": True}).encode()
             target = entry.address(dict.fromkeys(entry.names, "1")).encode()
             answer = _ask(one, JSON, target, body)
-            assert answer.status == 422 and b"role" in answer.body, (str(entry), answer)
+            assert answer.status == 422 and b"made_admin" in answer.body, (str(entry), answer)
     assert tried >= 5
 
 
