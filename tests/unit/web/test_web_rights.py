@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from random import Random
+from urllib.parse import urlencode
 
 import pytest
 
@@ -33,6 +34,9 @@ RULES: tuple[tuple[str, set[str]], ...] = (
     (r"GET /api/(health|metrics|openapi.json|sessions|alerts|events)", EVERYBODY),
     (r"GET /first-password", EVERYBODY),
     (r"POST /(log-out|log-in)", EVERYBODY),
+    (r"GET /(account|parts/account/.*|api/me|api/tokens)", EVERYBODY),
+    (r"(GET|POST) /(api/)?people.*", ADMINS),
+    (r"GET /(parts/|api/)?audit.*", ADMINS),
     (r"GET /(send|transfers|parts/transfers|parts/send/estimate)", EVERYBODY),
     (r"GET /api/(datasets|transfers)", EVERYBODY),
     (r"GET /api/datasets/folders", SEE_KRIOS),
@@ -84,13 +88,16 @@ def _credentials(world: World, who: str) -> Headers:
 
 
 def _request(entry: Entry, credentials: Headers, accept: bytes = b"application/json") -> Request:
-    values = {name: VALUES.get(name, "1") for name in entry.names}
-    body, kind = b"", b"application/x-www-form-urlencoded"
+    address = entry.address({name: VALUES.get(name, "1") for name in entry.names})
+    kind = b"application/x-www-form-urlencoded"
+    values = {name: text for name, text in VALUES.items() if name != "role"}  # in forms it is a person's
+    fields = [(param.name, values.get(param.name) or example(Random(1), param.annotation)) for param in entry.of_kind("form")]
+    body = urlencode([(name, "" if value is None else value) for name, value in fields], doseq=True).encode()
     if models := entry.of_kind("json"):
         body, kind = json.dumps(example(Random(1), models[0].annotation)).encode(), b"application/json"
     headers = (*credentials, (b"accept", accept), (b"content-type", kind))
     query = "&".join(f"{param.name}={VALUES[param.name]}" for param in entry.of_kind("query") if param.name in VALUES)
-    return Request(entry.method, f"{entry.address(values)}?{query}".encode(), headers, (body,) if entry.method != "GET" else ())
+    return Request(entry.method, f"{address}?{query}".encode(), headers, (body,) if entry.method != "GET" else ())
 
 
 def _ask(world: World, *requests: Request) -> list[Answer]:
