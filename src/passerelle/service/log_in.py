@@ -92,8 +92,11 @@ class LogIns:
                 note_failure(self._database, name, address, now=now)
                 raise NotLoggedIn(_WRONG)
             secret = secrets.token_urlsafe(32)
+            renewed = self._renewed(person, password)
             with self._database.write() as connection:
                 person = self._known(connection, identity, person, source, now)
+                if renewed:
+                    person = people.change(connection, person.name, password_hash=renewed)
                 people.forget_failures(connection, account=name)
                 people.forget_failures(connection, before=now - WINDOW_SECONDS)
                 people.drop_old_logins(connection, before=now - _FORGET_SECONDS)
@@ -228,6 +231,12 @@ class LogIns:
                 "The directory that knows the passwords cannot be asked now.", advice="Try again in a while."
             ) from unanswered
         return None, ""
+
+    def _renewed(self, person: people.Person | None, password: str) -> str | None:
+        """Return a new hash of a right password whose costs have grown since it was hashed; only here is the password at hand."""
+        if person is None or person.source != LOCAL or person.password_hash is None:
+            return None
+        return self._passwords.hash(password) if self._passwords.outdated(person.password_hash) else None
 
     def _known(
         self, connection: Connection, identity: Identity, person: people.Person | None, source: str, now: float
