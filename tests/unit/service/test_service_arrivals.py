@@ -11,7 +11,7 @@ from passerelle.core.errors import Busy, Conflict, Retry
 from passerelle.core.states import MovieState, SessionState
 from passerelle.service.movies import process_again
 from passerelle.service.sessions import close_session
-from passerelle.store import Database, alerts, sessions
+from passerelle.store import Database, alerts, files, movies, sessions
 from passerelle.testing.bench import MOVIE, SESSION, SIDECAR, Bench, sidecar
 
 
@@ -225,6 +225,17 @@ def test_a_locked_database_loses_nothing(bench: Bench) -> None:
     assert bench.state() is MovieState.QUEUED
     bench.arrivals.database.close()
     other.close()
+
+
+def test_what_an_instrument_without_processing_writes_is_recorded_and_no_movie_is_made(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, program="generic", processing=False)
+    bench.take(bench.whole("crystal 1/0001.tif"), bench.whole("crystal 1/log.txt"))
+    bench.work()
+    with bench.database.read() as connection:
+        (session,) = sessions.every(connection)
+        assert movies.of_session(connection, session.id) == []
+        assert len(list(files.known(connection, "krios"))) == 2
+    bench.parts.close()
 
 
 def test_an_instrument_taken_out_of_the_configuration_holds_nobody_up(bench: Bench) -> None:
