@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from passerelle import __version__
-from passerelle.cli import demo, people, process, recompress, send, serve, sessions, shares, show, simulate, transfer, zones
+from passerelle.cli import (
+    buffer,
+    care,
+    demo,
+    people,
+    process,
+    recompress,
+    send,
+    serve,
+    sessions,
+    shares,
+    show,
+    simulate,
+    transfer,
+    zones,
+)
 from passerelle.core.errors import PasserelleError
 from passerelle.core.log import configure_log
 
@@ -39,7 +54,7 @@ def _options(
     configure_log(verbose=verbose, as_json=log_json)
 
 
-for module in (serve, process, sessions, send, transfer, recompress, zones, shares, people, simulate, demo):
+for module in (serve, process, sessions, send, transfer, recompress, zones, shares, people, buffer, care, simulate, demo):
     module.register(app)
 
 

@@ -20,7 +20,6 @@ from passerelle.core.errors import BadConfiguration, Busy, storage_errors
 from passerelle.service.access import this_account
 from passerelle.service.default_config import default_config_text
 from passerelle.service.facility import Facility
-from passerelle.service.housekeeping import housekeeping
 from passerelle.service.settings import Settings, read_settings
 from passerelle.service.wiring import Claim, assemble, dispatcher
 
@@ -105,14 +104,13 @@ def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[F
         try:
             loop = dispatcher(parts)
             facility = Facility(parts, wake=loop.wake)
-            keeping = housekeeping(parts)
             with _page(facility, settings, port) as (address, page_alive):
                 loop.start()
-                keeping.start()
+                facility.keeping.start(loop)
                 try:
                     yield facility, address, lambda: page_alive() and loop.error is None
                 finally:
-                    keeping.stop()
+                    facility.keeping.stop()
                     loop.stop()
                 if loop.error is not None:
                     raise loop.error

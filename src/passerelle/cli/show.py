@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -68,6 +69,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def instant(at: float) -> str:
+    """Return an instant by this machine's clock: 2026-11-28 23:59."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def size(count: int) -> str:

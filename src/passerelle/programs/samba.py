@@ -94,6 +94,16 @@ class Status:
     open_files: tuple[OpenFile, ...]
 
 
+def samba_answers(config: Path) -> None:
+    """Pass if a smbd runs by a configuration and answers.
+
+    Raises:
+        NotFound: none runs by it, or Samba is not installed. ProgramFailed: it does not answer.
+    """
+    if "PONG" not in _control(config, "ping"):
+        raise ProgramFailed("does not answer.", advice="Start smbd again.", path=config)
+
+
 def samba_status(config: Path) -> Status:
     """Ask who is connected to the smbd of a configuration, and which files are open.
 
@@ -141,12 +151,13 @@ def _writes(mask: Mapping[str, Any]) -> bool:
     return bool(mask.get("WRITE_DATA") or mask.get("APPEND_DATA"))
 
 
-def _control(config: Path, *words: str) -> None:
+def _control(config: Path, *words: str) -> str:
     ended = run_to_end(["smbcontrol", "-s", str(config), "smbd", *words], seconds=_SECONDS)
     if "find pid" in ended.last_words.lower() or "no such process" in ended.last_words.lower():
         raise NotFound("no smbd runs by it.", advice="Start it, then apply the shares again.", path=config)
     if ended.code:
         raise ProgramFailed(f"could not be told: {ended.last_words or ended.code}", path="smbcontrol")
+    return ended.output
 
 
 def _plain(value: str) -> list[str]:

@@ -28,6 +28,7 @@ class Power(StrEnum):
     SHARE = "share"  # choose readers and writers of one's own zones
     STEER = "steer"  # verdicts, thresholds, parameters, alerts, closing sessions
     KEEP_ZONES = "keep_zones"  # make, change, archive any zone, without being let into it
+    PURGE = "purge"  # let files of the gateway go that are safe elsewhere
     KEEP_SHARES = "keep_shares"  # apply Samba's configuration, take rights back
     KEEP_PEOPLE = "keep_people"  # accounts, roles, tokens of others
     AUDIT = "audit"  # read the audit log
@@ -38,7 +39,7 @@ _USER = frozenset({Power.LOOK, Power.SEND, Power.SHARE})
 POWERS: dict[PersonRole, frozenset[Power]] = {
     PersonRole.USER: _USER,
     PersonRole.OPERATOR: _USER | {Power.STEER},
-    PersonRole.DATA_MANAGER: _USER | {Power.STEER, Power.KEEP_ZONES, Power.KEEP_SHARES},
+    PersonRole.DATA_MANAGER: _USER | {Power.STEER, Power.KEEP_ZONES, Power.PURGE, Power.KEEP_SHARES},
     PersonRole.ADMIN: frozenset(Power),
 }
 

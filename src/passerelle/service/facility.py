@@ -8,6 +8,7 @@ from passerelle.service.access import Actor
 from passerelle.service.audit import AuditLog
 from passerelle.service.doorkeeper import Doorkeeper
 from passerelle.service.grid import Grids
+from passerelle.service.housekeeping import Housekeeping
 from passerelle.service.live import Live
 from passerelle.service.passwords import Passwords
 from passerelle.service.tokens import Tokens
@@ -36,6 +37,7 @@ class Facility:
         self.zones = zones_of(parts)
         self.datasets = datasets_of(parts)
         self.transfers = transfers_of(parts)
+        self.keeping = Housekeeping(parts)
         self._grids = Grids(parts.database, parts.instruments)
 
     def live(self, actor: Actor) -> Live:

@@ -1,91 +1,96 @@
-"""Is all well? One list of checks, for a person at the terminal, a page, or a monitoring system."""
+"""Is all well? One list of checks, for a person at the terminal, a page, or a monitoring system; some raise alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from passerelle.core.errors import PasserelleError
 from passerelle.gateway import FolderState
-from passerelle.programs import KINDS
-from passerelle.service.alerts import disk_level, disk_use
+from passerelle.service import checks_machine as machine
+from passerelle.service import checks_service as service
+from passerelle.service.buffer import Buffer
+from passerelle.service.checks import Check, Level, worst
 from passerelle.service.dispatcher import Dispatcher
 from passerelle.service.wiring import Parts
-from passerelle.store import movies
+from passerelle.store import sessions
 
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; words say what was found, advice what to do."""
-
-    name: str
-    well: bool
-    words: str
-    advice: str = ""
+__all__ = ["Check", "Level", "care", "doctor", "health", "worst"]
 
 
 def health(parts: Parts, loop: Dispatcher | None = None) -> list[Check]:
-    """Look at database, disks and folders; with a running `loop` also at the watch and the work."""
-    checks = [_database(parts), *_disks(parts), *_programs(parts)]
+    """Look at database, disks, folders and programs; with a running `loop` at the watch and the work in place of the folders."""
+    checks = [*_guarded("database", service.database(parts)), *machine.disks(parts.settings), *service.programs(parts)]
     if loop is None:
-        checks += _folders(parts)
+        checks += [machine.gateway_folder(name, each.folder) for name, each in parts.instruments.items()]
     else:
         checks += [_loop(loop), *_watch(loop)]
     return checks
 
 
-def _database(parts: Parts) -> Check:
+def care(
+    parts: Parts, buffer: Buffer, loop: Dispatcher | None = None, seen: dict[int, service.Stand] | None = None
+) -> list[Check]:
+    """Look at what goes wrong slowly while the service runs: room, clocks, limits, smbd, copies of the database, notices.
+
+    seen: as `transfers_flow` has it.
+    """
+    checks = [*_guarded("buffer", service.buffer_room(buffer, parts.settings.buffer, parts.settings.alerts.disk_warn_percent))]
+    checks += [*machine.kernel_watches(), *machine.clock()]
+    checks += [*_guarded("clocks of PCs", machine.clocks_of_pcs(parts.database, list(parts.instruments)))]
+    checks += [*machine.certificates(parts.settings), *_guarded("smbd", service.samba_runs(parts))]
+    checks += [*service.backup(parts), *_guarded("notices", service.notices_sent(parts))]
+    checks += [*_guarded("transfers", service.transfers_flow(parts, seen)), *_guarded("last movie", _last_files(parts))]
+    if loop is not None:
+        checks.append(_loop(loop))
+    return checks
+
+
+def doctor(parts: Parts, buffer: Buffer) -> list[Check]:
+    """Look at everything, whether a service runs or not; takes seconds."""
+    checks = [*machine.python(parts.settings), *machine.folders(parts.settings), *machine.disks(parts.settings)]
+    checks += [*_guarded("database", service.database(parts)), *service.programs(parts)]
+    checks += [*_guarded("shares", service.samba_configuration(parts)), *_guarded("directory", service.directory(parts))]
+    return [*checks, *care(parts, buffer)]
+
+
+def _guarded(name: str, found: Iterator[Check]) -> Iterator[Check]:
+    """Yield what a look says; a look that cannot be made is an error of its own."""
     try:
-        parts.database.check()
-        with parts.database.read() as connection:
-            waiting = movies.unprocessed(connection)
-    except PasserelleError as error:
-        return Check("database", False, error.message, error.advice)
-    return Check("database", True, f"{parts.database.shown}: sound; {waiting} movies wait or run.")
+        yield from found
+    except PasserelleError as problem:
+        yield Check(name, Level.ERROR, str(problem), problem.advice)
 
 
-def _disks(parts: Parts) -> Iterator[Check]:
-    folders = {"results": parts.places.results, "state": parts.places.state}
-    for name, folder in folders.items():
-        use = disk_use(folder)
-        if use is None:
-            yield Check(f"disk of {name}", False, f"{folder} cannot be looked at.", "Is it mounted?")
-            continue
-        words = f"{folder}: {use.percent:.0f} % full, {use.free_bytes / 1e9:.0f} GB free."
-        yield Check(f"disk of {name}", disk_level(use, parts.settings.alerts) is None, words, "Free space.")
+def _last_files(parts: Parts) -> Iterator[Check]:
+    """Tell when the latest file of each instrument came; whether that is late is the alerts' to say."""
+    with parts.database.read() as connection:
+        known = sessions.every(connection)
+    for name in parts.instruments:
+        latest = max((each.last_file_at or 0.0 for each in known if each.instrument == name), default=0.0)
+        words = f"{instant_words(latest)} (UTC)." if latest else "None has come yet."
+        yield Check(f"last file of {name}", Level.WELL, words, instrument=name)
 
 
-def _programs(parts: Parts) -> Iterator[Check]:
-    """Look at the external programs that the configuration's recipe names."""
-    recipe = parts.settings.processing
-    for name in (recipe.motion.program, recipe.ctf.program):
-        if name not in KINDS:
-            continue
-        try:
-            found = parts.programs.find(name)
-        except PasserelleError as error:
-            yield Check(f"program {name}", False, error.message, error.advice)
-        else:
-            yield Check(f"program {name}", True, f"{found.executable}: {found.version}.")
+def instant_words(at: float) -> str:
+    """Say an instant for a terminal and a log."""
 
-
-def _folders(parts: Parts) -> Iterator[Check]:
-    for name, instrument in parts.instruments.items():
-        there = instrument.folder.is_dir()
-        words = f"{instrument.folder} is {'there' if there else 'not there'}."
-        yield Check(f"folder of {name}", there, words, "" if there else "Mount it, or correct the configuration.")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _loop(loop: Dispatcher) -> Check:
     if loop.error is not None:
-        return Check("work", False, loop.error.message, loop.error.advice)
-    return Check(
-        "work", loop.alive, "The loop runs." if loop.alive else "The loop has ended.", "" if loop.alive else "See the log."
-    )
+        return Check("work", Level.ERROR, loop.error.message, loop.error.advice, kind="work")
+    if not loop.alive:
+        return Check("work", Level.ERROR, "The loop has ended.", "See the log, and start the service again.", kind="work")
+    if loop.obstacles:
+        return Check("work", Level.WARNING, f"The loop runs, and waits: {' '.join(loop.obstacles)}")
+    return Check("work", Level.WELL, f"The loop runs; {loop.executor.capacity} movies at a time.", kind="work")
 
 
 def _watch(loop: Dispatcher) -> Iterator[Check]:
     for name, status in (loop.watch.statuses() if loop.watch is not None else {}).items():
         well = status.state in {FolderState.WATCHING, FolderState.POLLING}
         words = f"{status.state.value}: {status.present} files, {status.awaited} of them not whole yet. {status.reason}".strip()
-        yield Check(f"folder of {name}", well, words, "" if well else "Is it mounted?")
+        level, advice = (Level.WELL, "") if well else (Level.ERROR, "Is it mounted?")
+        yield Check(f"folder of {name}", level, words, advice, instrument=name)

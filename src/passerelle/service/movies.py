@@ -12,6 +12,7 @@ from passerelle.core.states import MovieState, Verdict
 from passerelle.processing import Recipe
 from passerelle.service.hearsay import Sidecars, tell
 from passerelle.service.instruments import Instrument
+from passerelle.service.raw_movies import raw_note
 from passerelle.service.stored import readable
 from passerelle.store import Database, Movie, events, movies, sessions
 
@@ -42,11 +43,13 @@ def process_again(database: Database, movie_id: int, changes: Changes, *, at: fl
     now = time.time() if at is None else at
     with database.write() as connection:
         movie = movies.get(connection, movie_id)
+        session = sessions.get(connection, movie.session_id)
+        if where := raw_note(connection, session, movie):
+            raise Conflict(where, advice="Put it back into the gateway; then it can be done again.", path=movie.path)
         if movie.state is MovieState.GONE:
             raise Conflict("Its file is gone.", advice="Put it back; it is then taken up by itself.", path=movie.path)
         if never_whole(movie):
             raise Conflict(f"Its file cannot be used: {movie.error}", advice="It is taken up when it changes.", path=movie.path)
-        session = sessions.get(connection, movie.session_id)
         values: dict[str, Any] = {}
         if changes:
             before = movie.recipe if movie.recipe is not None else session.recipe

@@ -13,6 +13,7 @@ from passerelle.processing.quality import judge
 from passerelle.service.former_references import made_with_former
 from passerelle.service.instruments import Instrument
 from passerelle.service.movies import Changes, again, changed_recipe, never_whole
+from passerelle.service.raw_movies import gone_raw
 from passerelle.store import Database, Movie, alerts, events, movies, sessions
 
 
@@ -80,7 +81,7 @@ def process_session_again(
 
     also: movies to queue whatever their recipe; failed: whether those that failed are tried again.
 
-    Return how many were queued. What a movie's steps do not depend on is not redone.
+    Return how many were queued. What a movie's steps do not depend on is not redone; movies whose raw files were purged stay.
 
     Raises:
         NotFound: no such session. BadConfiguration: no such parameter, or a value of the wrong kind.
@@ -92,7 +93,9 @@ def process_session_again(
         session = sessions.get(connection, session_id)
         recipe = changed_recipe(session.recipe, changes).model_dump(mode="json")
         sessions.change(connection, session_id, "recipe", at=now, recipe=recipe)
-        for movie in movies.of_session(connection, session_id):
+        known = movies.of_session(connection, session_id)
+        gone = gone_raw(connection, session, known)  # they keep the result that they have
+        for movie in known:
             values: dict[str, Any] = {}
             if movie.recipe is not None:
                 own = changed_recipe(movie.recipe, changes).model_dump(mode="json")
@@ -101,7 +104,7 @@ def process_session_again(
             else:
                 differs = recipe != session.recipe
             differs = differs or movie.id in also or (failed and movie.state is MovieState.FAILED)
-            if differs and not never_whole(movie):
+            if differs and not never_whole(movie) and movie.id not in gone:
                 again(connection, movie, values, story, now)
                 queued += movie.state in {MovieState.DONE, MovieState.FAILED, MovieState.RUNNING}
             elif values:

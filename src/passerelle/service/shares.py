@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from passerelle.store import Database, people, zones
 from passerelle.zones import Who, entitled
 
 MODERN, LEGACY, FIREWALL = "smb.conf", "smb-legacy.conf", "acquisition.nft"
+_REACH_SECONDS = 3.0
 _PRIVATE = ("private", "lock", "state", "cache", "pid", "ncalrpc", "log")
 
 
@@ -98,6 +100,36 @@ class Shares:
             tuple(each for status in found for each in status.connections),
             tuple(each for status in found for each in status.open_files),
         )
+
+    def stale(self) -> list[str]:
+        """Return which shares Samba's files do not show as zones, people and PCs ask for now; nothing is written.
+
+        Raises:
+            BadConfiguration: as `apply`; or testparm does not take what is in force. NotFound: Samba is not installed.
+        """
+        found: list[str] = []
+        for instance in self._instances():
+            found += _changed(_in_force(instance.path), instance.meant) if instance.path.is_file() else [instance.path.name]
+            if not found:
+                check_samba_config(instance.path, instance.meant)
+        return found
+
+    def servers(self) -> list[tuple[Path, tuple[str, ...]]]:
+        """Return the smbds that must run: the configuration of each, and the addresses at which it listens.
+
+        Raises:
+            BadConfiguration: as `apply`.
+        """
+        return [(each.path, tuple(each.server.addresses)) for each in self._instances()]
+
+    def reachable(self, address: str) -> bool:
+        """Say whether something listens for SMB at an address of ours."""
+        host = address.partition("/")[0]
+        try:
+            with socket.create_connection((host, self._settings.shares.port), timeout=_REACH_SECONDS):
+                return True
+        except OSError:
+            return False
 
     # -- within --
 

@@ -75,6 +75,17 @@ class LdapSource:
             role=self._role(groups),
         )
 
+    def try_bind(self) -> None:
+        """Pass if the directory lets passerelle in to search.
+
+        Raises:
+            Busy: it does not answer. BadConfiguration: it does not let us in.
+        """
+        try:
+            self._connection(self._settings.bind_dn, self._password).unbind()
+        except (exceptions.LDAPExceptionError, OSError) as error:
+            raise Busy(f"does not answer: {error}", advice="See whether the directory runs.", path=self._settings.url) from error
+
     def _connection(self, dn: str, password: str) -> Any:
         settings = self._settings
         connection = ldap3.Connection(

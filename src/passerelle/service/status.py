@@ -20,6 +20,7 @@ from passerelle.service import former_references
 from passerelle.service.alerts import disk_use
 from passerelle.service.instruments import Instrument
 from passerelle.service.places import Places
+from passerelle.service.raw_movies import raw_note
 from passerelle.service.stored import readable, readable_thresholds
 from passerelle.service.view import AlertView, Counters, Disk, EventView, Flow, MovieRow, MovieView, SessionView
 from passerelle.store import Alert, Database, Event, Movie, Session, alerts, events, files, movies, sessions, statistics
@@ -166,6 +167,7 @@ class StatusReader:
             history = events.of_movie(connection, movie_id)
             before, after = movies.neighbours(connection, movie)
             (row,) = movies.rows(connection, session.id, ids=[movie_id])
+            where = raw_note(connection, session, movie)
         outputs = outputs_of(movie)
         folder = self.places.movie_folder(session, movie)
         return MovieView(
@@ -181,7 +183,7 @@ class StatusReader:
             values={name: inner for name, inner in movie.metadata.get("values", {}).items() if inner is not None},
             sources=dict(movie.metadata.get("sources", {})),
             conflicts=tuple(movie.metadata.get("conflicts", ())),
-            notes=tuple(filter(None, (former_references.note(movie, self.instruments.get(session.instrument)),))),
+            notes=tuple(filter(None, (former_references.note(movie, self.instruments.get(session.instrument)), where))),
             steps=tuple(dict(step) for step in movie.steps),
             outputs={role: f"{movie.id}/{role}" for role in outputs if not role.endswith("_curves")},
             curves=_curves(folder, outputs),

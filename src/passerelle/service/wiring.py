@@ -111,8 +111,8 @@ def dispatcher(
         watch = Watch(folders, arrivals.known, arrivals, rules=rules)
     guard = None
     if guarded:
-        folders = {name: each.folder for name, each in parts.instruments.items()}
-        guard = Guard(parts.database, settings.alerts, parts.places.results, folders, parts.places.backup, parts.instruments)
+        # the disks of gateway folders are the caretaker's, who sees them fill (service/caretaker.py)
+        guard = Guard(parts.database, settings.alerts, parts.places.results, {}, parts.places.backup, parts.instruments)
     recompressor = Recompressor(parts.database, parts.instruments) if watching else None
     return Dispatcher(
         parts.database,

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -30,6 +30,16 @@ from passerelle.store import migrate
 _WRITES = "passerelle_writes"
 _WRITER_LOCK = 0x7061737365  # any number that others are unlikely to take
 BUSY_SECONDS = 10.0
+_FULL = 2  # PRAGMA synchronous
+
+
+class Durability(NamedTuple):
+    """What keeps the state. safe: what was acknowledged is on the disk; words: by which settings."""
+
+    version: str
+    schema: str
+    words: str
+    safe: bool
 
 
 class Database:
@@ -105,6 +115,25 @@ class Database:
                 advice="Stop the service, keep the file, and restore the latest copy from the `backup` folder beside it.",
                 path=self.shown,
             )
+
+    def durability(self) -> Durability:
+        """Return what kind of database this is, and whether what it acknowledges survives a power cut.
+
+        Raises:
+            Busy, StorageError: it cannot be used now.
+        """
+        with self.read() as connection:
+            schema = str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
+            if self.is_sqlite:
+                journal = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+                level = int(connection.exec_driver_sql("PRAGMA synchronous").scalar() or 0)
+                words = f"journal_mode={journal}, synchronous={level}"
+                return Durability(f"SQLite {sqlite3.sqlite_version}", schema, words, journal == "wal" and level >= _FULL)
+            version = str(connection.exec_driver_sql("SHOW server_version").scalar())
+            names = ("fsync", "synchronous_commit", "full_page_writes")
+            found = {name: str(connection.exec_driver_sql(f"SHOW {name}").scalar()) for name in names}
+        words = ", ".join(f"{name}={value}" for name, value in found.items())
+        return Durability(f"PostgreSQL {version}", schema, words, all(value != "off" for value in found.values()))
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of an SQLite database beside running work (VACUUM INTO, then fsync by rename)."""

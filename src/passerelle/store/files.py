@@ -200,6 +200,18 @@ def known(connection: Connection, instrument: str) -> Iterator[File]:
         yield value(File, found)
 
 
+def close_offsets(connection: Connection, instrument: str, *, since: float, limit: int) -> list[float]:
+    """Return by how many seconds the times of the latest files lie after the moment when they were closed, by our clock."""
+    query = (
+        select(files.c.mtime_ns, files.c.closed_at)
+        .join(sessions, sessions.c.id == files.c.session_id)
+        .where(sessions.c.instrument == instrument, files.c.closed_at > since)
+        .order_by(files.c.closed_at.desc())
+        .limit(limit)
+    )
+    return [mtime_ns / 1e9 - closed_at for mtime_ns, closed_at in connection.execute(query)]
+
+
 def counts(connection: Connection, session_id: int) -> dict[FileState, int]:
     """Return how many files of a session are in each state."""
     query = select(files.c.state, func.count()).where(files.c.session_id == session_id).group_by(files.c.state)

@@ -37,6 +37,22 @@ def read_manifest(root: Root) -> Manifest:
         return Manifest()
 
 
+def is_being_written(root: Root) -> bool:
+    """Tell whether a copy works on a dataset, or one that was killed has left what is not in the manifest yet.
+
+    Raises:
+        StorageError and kin: it cannot be read.
+    """
+    try:
+        with root.folder(OWN_FOLDER) as folder, storage_errors(root.named(OWN_FOLDER)):
+            try:
+                return os.stat(_JOURNAL, dir_fd=folder, follow_symlinks=False).st_size > 0
+            except FileNotFoundError:
+                return False
+    except NotFound:
+        return False
+
+
 class Ledger:
     """A dataset that this run, and no other, writes to. run: the name of this run; earlier: of those that did not end well."""
 

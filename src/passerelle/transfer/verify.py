@@ -111,7 +111,7 @@ def _read_all(root: Root, rows: Iterable[Row], problems: list[Problem], control:
             if row is None:
                 return
             try:
-                _verify(root, row, buffers, tick)
+                verify_row(root, row, buffers, tick)
                 meter.add(files=1, bytes=row.size)
             except PasserelleError as error:
                 problems.append(problem_of(row.path, error))
@@ -125,7 +125,12 @@ def _read_all(root: Root, rows: Iterable[Row], problems: list[Problem], control:
             raise error
 
 
-def _verify(root: Root, row: Row, buffers: Buffers, tick: Callable[[int], None]) -> None:
+def verify_row(root: Root, row: Row, buffers: Buffers, tick: Callable[[int], None]) -> None:
+    """Read one file of a manifest from the medium and compare it; a link by what it says.
+
+    Raises:
+        BadFile: it is another; the damaged blocks are named. NotFound, NotAllowed, StorageError: it cannot be read.
+    """
     above, _, name = row.path.rpartition("/")
     with root.folder(above) as folder, storage_errors(root.named(row.path)):
         if row.link_to:
@@ -135,20 +140,25 @@ def _verify(root: Root, row: Row, buffers: Buffers, tick: Callable[[int], None])
     try:
         with storage_errors(root.named(row.path)):
             entry = entry_of(row.path, os.fstat(reading))
-            if entry.kind is not Kind.FILE:
-                raise BadFile("is no file any more.", advice=_ADVICE, path=root.named(row.path))
-            file = MediumFile(reading)
-            if not file.go_direct():
-                file.forget(entry.size)
-        if entry.size != row.size:
-            raise BadFile(f"has {entry.size} bytes instead of {row.size}.", advice=_ADVICE, path=root.named(row.path))
-        named = NamedFile(file, root.named(row.path), entry.allocated < entry.size)
-        _compare(named, row, buffers, tick)
+        read_back(reading, entry, row, root.named(row.path), buffers, tick)
     finally:
         os.close(reading)
 
 
 _ADVICE = "Copy it again from where it came, or from another copy."
+
+
+def read_back(reading: int, entry: Entry, row: Row, name: str, buffers: Buffers, tick: Callable[[int], None]) -> None:
+    """Read an open file past the page cache and compare it with its row; raises as `verify_row`."""
+    if entry.kind is not Kind.FILE:
+        raise BadFile("is no file any more.", advice=_ADVICE, path=name)
+    if entry.size != row.size:
+        raise BadFile(f"has {entry.size} bytes instead of {row.size}.", advice=_ADVICE, path=name)
+    file = MediumFile(reading)
+    with storage_errors(name):
+        if not file.go_direct():
+            file.forget(entry.size)
+    _compare(NamedFile(file, name, entry.allocated < entry.size), row, buffers, tick)
 
 
 def _compare(named: NamedFile, row: Row, buffers: Buffers, tick: Callable[[int], None]) -> None:

@@ -18,9 +18,11 @@ from passerelle.web import (
     api,
     api_people,
     audit,
+    care,
     door,
     errors,
     files,
+    monitoring,
     pages,
     people,
     send,
@@ -38,6 +40,7 @@ _STATIC = Path(__file__).parent / "static"
 # every router but that of the door asks who asks, whatever its routes do
 ROUTERS = (
     pages.router,
+    care.router,
     send.router,
     transfers.router,
     transfers_api.router,
@@ -61,7 +64,9 @@ def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequ
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.stream.open()
+        app.state.pulse.open()
         yield
+        await app.state.pulse.close()
         await app.state.stream.close()
 
     app = FastAPI(
@@ -77,9 +82,11 @@ def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequ
     )
     app.state.facility = facility
     app.state.stream = stream.Stream(facility)
+    app.state.pulse = monitoring.Pulse()
     app.state.files_beneath = tuple(files_beneath)
     errors.install(app)
     app.include_router(door.router)
+    app.include_router(monitoring.router)  # its numbers ask who asks by themselves
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(entered)])
     app.mount("/static", _Static(directory=_STATIC), name="static")

@@ -11,6 +11,7 @@ from passerelle.core.errors import NotAllowed
 from passerelle.service.access import Actor
 from passerelle.service.audit import AuditLog
 from passerelle.service.datasets import Datasets
+from passerelle.service.housekeeping import Housekeeping
 from passerelle.service.log_in import LogIns
 from passerelle.service.people import People
 from passerelle.service.shares import Shares
@@ -86,6 +87,10 @@ def _audit(request: Request) -> AuditLog:
     return request.app.state.facility.audit
 
 
+def _keeping(request: Request) -> Housekeeping:
+    return request.app.state.facility.keeping
+
+
 def _zones(request: Request) -> Zones:
     return request.app.state.facility.zones
 
@@ -116,5 +121,6 @@ AuditOf = Annotated[AuditLog, Depends(_audit)]
 DatasetsOf = Annotated[Datasets, Depends(_datasets)]
 TransfersOf = Annotated[Transfers, Depends(_transfers)]
 FacilityOf = Annotated[Facility, Depends(_facility)]
+KeepingOf = Annotated[Housekeeping, Depends(_keeping)]
 ZonesOf = Annotated[Zones, Depends(_zones)]
 SharesOf = Annotated[Shares, Depends(_shares)]

@@ -28,6 +28,8 @@ PAGES: tuple[Entry, ...] = (
 )
 
 KEEPING: tuple[Entry, ...] = (
+    Entry("Buffer", "/buffer", Power.PURGE),
+    Entry("Health", "/health", Power.STEER),
     Entry("People", "/people", Power.KEEP_PEOPLE),
     Entry("Audit log", "/audit", Power.AUDIT),
 )
@@ -39,6 +41,7 @@ SCOPES: dict[Power, str] = {
     Power.SHARE: "choose who reads and writes your zones",
     Power.STEER: "verdicts, limits, parameters, alerts",
     Power.KEEP_ZONES: "make and change any zone",
+    Power.PURGE: "delete files of the gateway by rule",
     Power.KEEP_SHARES: "apply shares, take rights back",
     Power.KEEP_PEOPLE: "accounts and roles",
     Power.AUDIT: "read the audit log",

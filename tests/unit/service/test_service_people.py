@@ -98,7 +98,7 @@ def test_the_table_of_powers() -> None:
     assert {role: sorted(powers) for role, powers in POWERS.items()} == {
         "user": ["look", "send", "share"],
         "operator": ["look", "send", "share", "steer"],
-        "data_manager": ["keep_shares", "keep_zones", "look", "send", "share", "steer"],
+        "data_manager": ["keep_shares", "keep_zones", "look", "purge", "send", "share", "steer"],
         "admin": sorted(Power),
     }
 

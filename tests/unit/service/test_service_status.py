@@ -233,9 +233,10 @@ def test_a_copy_of_the_database_is_kept(plain: Bench, monkeypatch: pytest.Monkey
 
 
 def test_health_names_what_is_wrong(plain: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("passerelle.service.health.disk_use", lambda folder: DiskUse(folder, 50, 100))
+    monkeypatch.setattr("passerelle.service.checks_machine.disk_use", lambda folder: DiskUse(folder, 50, 100))
     assert {check.name: check.well for check in health(plain.parts)} == {
         "database": True,
+        "durability": True,
         "disk of results": True,
         "disk of state": True,
         "folder of krios": True,

@@ -13,7 +13,7 @@ from passerelle.web.door import local_path
 from tests.web_house import DOMAIN, FIRST, WORDS, House, page_token, routes
 
 HTMX = {"hx-request": "true"}
-OPEN = {"/log-in", "/alive"}
+OPEN = {"/log-in", "/alive", "/healthz"}
 
 
 def test_no_route_answers_anybody_who_is_not_logged_in(house: House) -> None:
