@@ -24,7 +24,25 @@ from passerelle.service.passwords import Passwords
 from passerelle.service.people import People
 from passerelle.service.settings import Settings
 from passerelle.service.wiring import assemble
-from passerelle.store import Database, audit, connect, events, files, movies, sessions, zones
+from passerelle.store import (
+    Database,
+    alerts,
+    audit,
+    connect,
+    events,
+    files,
+    fills,
+    movies,
+    mutes,
+    notices,
+    purges,
+    sessions,
+    tallies,
+    zones,
+)
+from passerelle.store.fills import Fill
+from passerelle.store.notices import NoticeState
+from passerelle.store.purges import Intent, PurgeState
 from passerelle.store.tables import metadata
 from passerelle.testing.bench import SESSION, Bench
 
@@ -249,3 +267,43 @@ def test_people_log_in_and_zones_are_kept(url: str) -> None:
         assert zones.usages(connection, zone.id) == [zones.Usage(2.0, 1 << 50, 7)]
         assert zones.find(connection, "ALICE") == zone
     database.close()
+
+
+def test_notices_mutes_fills_and_purges_are_kept_there_too(server: Server, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, database=server.database("care"))
+    bench.take(bench.whole(f"{SESSION}/FoilHole_1_Data_2_3_20261122_101010_Fractions.mrc"))
+    bench.work()
+    database = bench.database
+    durable = database.durability()
+    assert durable.version.startswith("PostgreSQL")
+    assert not durable.safe  # this server runs with fsync=off
+    with database.write() as connection:
+        alerts.raise_(connection, "disk_krios", level="error", message="full", session_id=1, at=1.0)
+        mutes.add(connection, instrument="krios", until=100.0, person="olaf", at=1.0)
+        notices.add(connection, ["staff", "chat"], cause="a/b%_/1", kind="x", level="error", title="t", body="b", at=1.0)
+        notices.ended(connection, 1, NoticeState.SENT, at=2.0)
+        fills.add(connection, "krios", Fill(1.0, 10**13, 4 * 10**13), keep_seconds=10.0)
+        intent = Intent("krios", "s1", "s1/a", "file", 10**13, "0" * 64, 10**18, ".p-x", [{"zone": "anna"}], "a rule", "mara")
+        (row,) = purges.intend(connection, [intent], at=1.0)
+        purges.end(connection, row, PurgeState.DELETED, at=2.0)
+        purges.show_list(connection, "0" * 64, person="mara", files=1, size=10**13, at=3.0)
+    with database.read() as connection:
+        assert alerts.standing(connection, at=50.0) == []
+        assert [alert.instrument for alert in alerts.standing(connection, at=150.0)] == ["krios"]
+        assert notices.last_told(connection, "a/b%_/") == (1, 1.0)
+        assert notices.last_told(connection, "a/bXY/") is None
+        assert [each.receiver for each in notices.due(connection, at=5.0, limit=9)] == ["chat"]
+        assert fills.since(connection, "krios", 0.0) == [Fill(1.0, 10**13, 4 * 10**13)]
+        assert purges.bytes_since(connection, "krios", 1.0) == 10**13
+        assert purges.totals(connection) == (1, 10**13)
+        assert purges.of_paths(connection, "krios", ["s1/a"])["s1/a"].intent == intent
+        assert purges.shown_at(connection, "0" * 64, person="mara") == 3.0
+        assert tallies.movies_by_state(connection) != {}
+        assert tallies.latencies(connection, (1.0, 1e6)) is not None
+        assert tallies.alerts_by_level(connection) == {"error": 1}
+        assert tallies.transfers_by_state(connection) == {}
+        assert tallies.copied_bytes(connection) == 0
+        assert tallies.latest_files(connection).keys() == {"krios"}
+        assert tallies.files_by_state(connection) and tallies.oldest_waiting(connection) is not None
+        assert files.close_offsets(connection, "krios", since=0.0, limit=5)
+    bench.parts.close()

@@ -110,7 +110,7 @@ def _show_plan(found: PlanView) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("why not, and copies", overflow="fold")
     for each in found.datasets:
-        words = [f"{reason.files} files: {reason.words}" for reason in each.reasons[:_MOST_REASONS]]
+        words = [f"{_files(reason.files)}: {reason.words}" for reason in each.reasons[:_MOST_REASONS]]
         words += [
             f"Copy in zone {copy.zone}: {copy.folder}{f' ({copy.problem})' if copy.problem else ''}" for copy in each.copies
         ]
@@ -128,8 +128,12 @@ def _show_plan(found: PlanView) -> None:
     if not found.files:
         show.out.print("Nothing may go now.")
         return
-    show.out.print(f"{found.files} files, {show.size(found.bytes)}, may go. To delete them within the next hour:")
+    show.out.print(f"{_files(found.files)}, {show.size(found.bytes)}, may go. To delete them within the next hour:")
     show.out.print(f"  passerelle buffer purge {found.digest}", soft_wrap=True, highlight=False)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _show_purge(done: PurgeView) -> None:

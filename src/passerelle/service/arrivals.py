@@ -192,7 +192,10 @@ class Arrivals:
         touched = files.record(connection, session.id, [_seen(change) for change in group])
         if session.state is SessionState.CLOSED and any(each.before is None and each.file.role in _MAIN for each in touched):
             session = sessions.change_state(connection, session.id, SessionState.OPEN, at=at)
-        sessions.touch(connection, session.id, last_file_at=max(change.seen_at for change in group))
+        # a file that is back as it was is not one that came: a purge that put it back must not make its session young
+        came = [change.seen_at for change in group if not isinstance(change, Returned | Touched)]
+        if came:
+            sessions.touch(connection, session.id, last_file_at=max(came))
         from_file = {_key(change): said for change in group if (said := header_says(change)) is not None}
         frames = [c.header.frames for c in group if isinstance(c, Arrival) and c.place.role is Role.MOVIE and c.header]
         if frames and max(frames) > (session.expected_frames or 0):
