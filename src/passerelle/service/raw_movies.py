@@ -36,7 +36,7 @@ def raw_note(connection: Connection, session: Session, movie: Movie) -> str:
     main = main_files(files.of_movies(connection, session.id, [movie.key])[movie.key])
     found = purges.of_paths(connection, session.instrument, [file.path for file in main])
     if not found:
-        return "Its raw movie was removed from the gateway."
+        return "Its raw movie is gone: it was removed from the gateway."
     latest = max(found.values(), key=lambda row: row.id)
     day = datetime.fromtimestamp(latest.ended_at or latest.intended_at, UTC).strftime("%Y-%m-%d")
     return f"Its raw movie was purged from the gateway on {day}, by rule. {' '.join(_copies(latest))}"

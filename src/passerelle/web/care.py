@@ -93,7 +93,7 @@ def buffer_purge(
     request: Request,
     actor: ActorOf,
     keeping: KeepingOf,
-    digest: Short,
+    digest: Short = "",
     instrument: Short = "",
     dataset: Annotated[str | None, Form()] = None,
 ) -> Response:
@@ -123,7 +123,7 @@ def mutes_part(request: Request, actor: ActorOf, keeping: KeepingOf) -> Response
 
 @router.post("/mutes", include_in_schema=False)
 def mute_form(
-    actor: ActorOf, keeping: KeepingOf, hours: Annotated[float, Form()], instrument: Short = "", why: Short = ""
+    actor: ActorOf, keeping: KeepingOf, hours: Annotated[float, Form()] = 0.0, instrument: Short = "", why: Short = ""
 ) -> Response:
     """The form: an instrument or everything, for some hours."""
     keeping.mutes.mute(actor, instrument=instrument or None, hours=hours, why=why)

@@ -73,7 +73,7 @@ def test_removed_by_somebody_else_it_is_said_otherwise(bench: Bench) -> None:
     bench.work()
     (bench.folder / MOVIE).unlink()
     bench.take(bench.gone(MOVIE))
-    assert bench.parts.status.movie(bench.movie().id).notes == ("Its raw movie was removed from the gateway.",)
+    assert bench.parts.status.movie(bench.movie().id).notes == ("Its raw movie is gone: it was removed from the gateway.",)
     with pytest.raises(Conflict, match="removed from the gateway"):
         verbs.process_again(bench.database, bench.movie().id, {})
     bench.take(bench.whole(MOVIE, generation=1))

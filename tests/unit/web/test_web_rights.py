@@ -25,6 +25,7 @@ STEER = {"olga", "dora", "ann", "wide token"}
 SEE_KRIOS = STEER | {"bob", "daemon"}
 EVERYBODY = set(KNOWN)
 ADMINS = {"ann", "wide token"}
+KEEP = {"dora", "ann", "wide token"}
 IN_ZONE = {"oona", "wim", "rita"}
 SEE_ZONE = IN_ZONE | {"dora", "ann", "wide token"}
 
@@ -40,12 +41,15 @@ RULES: tuple[tuple[str, set[str]], ...] = (
     (r"GET /(send|transfers|parts/transfers|parts/send/estimate)", EVERYBODY),
     (r"GET /api/(datasets|transfers)", EVERYBODY),
     (r"GET /api/datasets/folders", SEE_KRIOS),
+    (r"(GET|POST) /(api/|parts/)?buffer.*", KEEP),
+    (r"(GET|POST) /(health|parts/health|parts/mutes|mutes|api/checks|api/mutes.*|api/notices.*)", STEER),
+    (r"GET /metrics", EVERYBODY),
     (r"GET .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
     (r"POST .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
     (r"GET .*(session_id|movie_id).*", SEE_KRIOS),
     (r"POST .*(session_id|movie_id|alert_id).*", STEER),
 )
-OPEN = {"GET /log-in", "POST /log-in", "GET /alive"}
+OPEN = {"GET /log-in", "POST /log-in", "GET /alive", "GET /healthz"}
 REFUSED = (401, 403, 404)
 VALUES = {
     "session_id": "1",
