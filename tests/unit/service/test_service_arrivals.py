@@ -9,6 +9,7 @@ import pytest
 
 from passerelle.core.errors import Busy, Conflict, Retry
 from passerelle.core.states import MovieState, SessionState
+from passerelle.gateway import Returned
 from passerelle.service.movies import process_again
 from passerelle.service.sessions import close_session
 from passerelle.store import Database, alerts, files, movies, sessions
@@ -269,3 +270,16 @@ def test_a_session_whose_movies_came_with_sidecars_waits_for_the_next_ones(tmp_p
     bench.later(1.0)
     bench.take(bench.whole("s/frames/four.tif"))
     assert states()[3] is MovieState.QUEUED  # the habit has ended
+
+
+def test_a_file_that_is_back_as_it_was_is_not_one_that_came(bench: Bench) -> None:
+    bench.take(bench.whole(MOVIE))
+    with bench.database.read() as connection:
+        (before,) = sessions.every(connection)
+    bench.now += 1000.0
+    told = bench._told(MOVIE, None, 0)
+    bench.take(bench.gone(MOVIE))
+    bench.take(Returned(**told))
+    with bench.database.read() as connection:
+        (after,) = sessions.every(connection)
+    assert after.last_file_at == before.last_file_at
