@@ -55,8 +55,9 @@ class Attacker:
 
     def _from_table(self, random: Random) -> tuple[str, bytes, Headers, tuple[bytes, ...]]:
         entry = random.choice(self.table)
-        harmless = random.random() < 0.35  # so that what lies behind the first check is reached, too
-        values = {name: self._in_path(random, name, entry, harmless) for name in entry.names}
+        harmless = random.random() < 0.45  # so that what lies behind the first check is reached, too
+        subject = next((part for part in entry.path.split("/") if part not in ("", "api", "parts")), "")
+        values = {name: self._in_path(random, name, entry, harmless, subject) for name in entry.names}
         query = [(param.name, self._value(random, param, harmless)) for param in entry.of_kind("query") if random.random() < 0.7]
         if random.random() < 0.15:
             query.append((nasty.text(random), nasty.text(random)))
@@ -85,10 +86,12 @@ class Attacker:
         kind = (b"content-type", b"application/x-www-form-urlencoded")
         return form.method, target, (kind, (b"hx-request", b"true")), _pieces(random, _encoded(fields))
 
-    def _in_path(self, random: Random, name: str, entry: Entry, harmless: bool) -> str:
+    def _in_path(self, random: Random, name: str, entry: Entry, harmless: bool, subject: str) -> str:
         param = next((each for each in entry.of_kind("path") if each.name == name), Param(name, "path", str))
         if not harmless and random.random() < 0.1:
             return random.choice(nasty.RAW_PATHS).strip("/") or "x"
+        if harmless and (known := self.good.get(f"{subject}.{name}")):
+            return quote(random.choice(known), safe="/")
         return quote(self._value(random, param, harmless), safe="/" if harmless or random.random() < 0.3 else _PATH_SAFE) or "x"
 
     def _value(self, random: Random, param: Param, harmless: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ SLOW_SECONDS = 2.0
 MOST_BYTES = 6 << 20  # beside four times the body: a whole page with its templates
 MOST_BYTES_OF_LARGE = 24 << 20  # Python's parsers of forms and JSON take up to 80 times a body; it has 256 KiB at most
 _SMALL_BODY = 1 << 14
-OPEN_TO_NOBODY = ("/log-in", "/alive", "/healthz", "/static/")  # what answers before a log-in
+OPEN_TO_NOBODY = ("/log-in", "/alive", "/static/")  # what answers before a log-in
 _PLAIN_PEOPLE = ("nobody", "carl", "small token")
 _OUR_HEADERS = {
     "content-security-policy": "default-src 'self'",
@@ -31,6 +32,7 @@ class Rules:
 
     def __init__(self, folder: Path, secrets: Sequence[str]) -> None:
         self._folder = str(folder).encode()
+        self._own = re.compile(re.escape(self._folder) + rb"/zones/(?!oona|daemon)[\w.-]+")  # where one's own zones lie
         self._sources = str(Path(passerelle.__file__).parent).encode()
         self._secrets = [each.encode() for each in secrets]
 
@@ -79,7 +81,7 @@ class Rules:
         everything = b"\n".join([answer.body, *(value for _, value in answer.headers)])
         said = [f"tells {word!r}" for word in (*_INNER_WORDS, self._sources) if word in everything]
         if request.who in _PLAIN_PEOPLE:
-            said += ["tells where files lie"] if self._folder in everything else []
+            said += ["tells where files lie"] if self._folder in self._own.sub(b"", everything) else []
             said += [f"tells {word!r}" for word in self._secrets if word in everything]
         if request.who == "nobody" and answer.status < 300 and not request.path.startswith(OPEN_TO_NOBODY):
             said.append(f"lets nobody in: {answer.status}")

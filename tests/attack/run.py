@@ -22,6 +22,7 @@ import structlog
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
 
+from passerelle.testing.bench import MOVIE
 from tests.attack.crawl import Form, crawl
 from tests.attack.drive import Answer, Request, ask
 from tests.attack.fuzz import Attacker
@@ -43,6 +44,11 @@ GOOD = {
     "folder": ["", "datasets/x", "datasets/y", "../x", "/etc", "way-out"],
     "role": ["sum", "thumbnail", "spectrum"],
     "name": ["carl", "oona", "ann", "oona-data", "carl-data", "krios", "nobody"],
+    "zones.name": ["oona-data", "carl-data", "daemon-data", "krios"],
+    "zones.path": ["", "plain.txt", "folder", "folder/plain.txt", "way-out.txt", "page.html", "picture.svg"],
+    "instruments.name": ["krios"],
+    "instruments.path": ["", "s1", "s1/Images-Disc1", "s1/Images-Disc1/GridSquare_1/Data", MOVIE],
+    "people.name": ["carl", "oona", "rita", "daemon"],
     "zone": ["daemon-data", "oona-data", "carl-data", "krios"],
     "path": ["", "plain.txt", "folder", "folder/plain.txt", "way-out/secret.txt", "way-out.txt", "pipe", "../outside/secret.txt"],
     "password": ["thick maple orbit lantern"],
@@ -102,6 +108,10 @@ async def _attack(folder: Path, seed: int, numbers: list[int], weighed: bool, mo
             outcome.slowest = max(outcome.slowest, answer.seconds)
             if broken := rules.broken(request, answer):
                 broken = await _again_if_slow(app, request, broken, rules)
+            if broken and all(words.startswith("tells") for words in broken):
+                world.mend()  # an admin may have let them in meanwhile
+                request = attacker.request(number, world.credentials(who))
+                broken = rules.broken(request, await ask(app, request))
             if broken:
                 outcome.broken.append(await _told(app, rules, request, broken, seed, number))
                 if len(outcome.broken) >= most_broken:

@@ -165,6 +165,14 @@ class World(House):
                 if person.state is PersonState.DISABLED:
                     people.change_state(connection, name, PersonState.ENABLED)
             people.forget_failures(connection, before=float("inf"))
+            for zone, owner, readers, writers in (
+                (OWNED, "oona", ["rita"], ["wim"]),
+                (KRIOS, "dora", ["bob", SENDER], []),
+                ("carl-data", "carl", [], []),
+                (f"{SENDER}-data", SENDER, [], []),
+            ):
+                named = {"readers": {"people": readers, "groups": []}, "writers": {"people": writers, "groups": []}}
+                zones.change(connection, zone, at=time.time(), owner=owner, **named)
         for name in self.names:
             self.facility.log_ins.end_log_ins(this_account(), name)
         self.secrets.clear()
