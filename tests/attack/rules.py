@@ -14,7 +14,7 @@ SLOW_SECONDS = 2.0
 MOST_BYTES = 6 << 20  # beside four times the body: a whole page with its templates
 MOST_BYTES_OF_LARGE = 24 << 20  # Python's parsers of forms and JSON take up to 80 times a body; it has 256 KiB at most
 _SMALL_BODY = 1 << 14
-OPEN_TO_NOBODY = ("/log-in", "/alive", "/static/")  # what answers before a log-in
+OPEN_TO_NOBODY = ("/log-in", "/alive", "/healthz", "/static/")  # what answers before a log-in
 _PLAIN_PEOPLE = ("nobody", "carl", "small token")
 _OUR_HEADERS = {
     "content-security-policy": "default-src 'self'",
