@@ -7,16 +7,19 @@ import re
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from sqlalchemy import select
 
+import passerelle.web
 from passerelle.store.tables import metadata
 from passerelle.web.arrival import LOG_IN_COOKIE
 from tests.web_house import House, page_token, routes
 
+TEMPLATES = Path(passerelle.web.__file__).parent / "templates"
 # when a log-in or token was last used, and that somebody looked, are noted where one looks
 _NOTES = {"audit", "logins", "tokens"}
 _KINDS = ("text/html; charset=utf-8", "application/json", "text/csv; charset=utf-8", "application/x-ndjson; charset=utf-8")
@@ -87,6 +90,21 @@ def test_a_change_is_never_a_get(house: House) -> None:
     for path in set(changes) - looks:
         assert ann.get(re.sub(r"{[^}]+}", "1", path)).status_code in (404, 405), path
     assert {method for method, _ in routes(house.app.routes)} == {"GET", "POST"}
+
+
+def test_a_form_never_puts_what_was_typed_into_an_address() -> None:
+    """Before its script has loaded, or without it, a browser sends a form as its own attributes say: GET, if they say nothing."""
+    found = [tag for page in TEMPLATES.glob("*.html") for tag in re.findall(r"<form\b[^>]*", page.read_text(encoding="utf-8"))]
+    assert len(found) > 8
+    for tag in found:
+        assert 'method="post"' in tag or 'method="dialog"' in tag or 'role="search"' in tag, tag
+
+
+def test_a_password_that_a_form_sends_without_its_script_is_not_taken(house: House) -> None:
+    client = house.client()
+    client.get("/log-in")
+    answer = client.post("/log-in?next=/", data={"name": "bob", "password": "x"})
+    assert answer.status_code == 403 and "Reload the page" in answer.text and "location" not in answer.headers
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from passerelle.service.access import Power, this_account
+from passerelle.store import people as rows
 from passerelle.web.arrival import LOG_IN_COOKIE, TOKEN_COOKIE, form_token
 from passerelle.web.door import local_path
 from tests.web_house import DOMAIN, FIRST, WORDS, House, page_token, routes
@@ -162,6 +164,19 @@ def test_a_log_in_that_ended_is_nobody_s(house: House) -> None:
     house.facility.log_ins.end_log_ins(this_account(), "bob")
     assert client.get("/api/sessions").status_code == 401
     assert client.get("/").headers["location"] == "/log-in"
+
+
+@pytest.mark.parametrize("limit", ["idle_hours", "longest_hours"])
+def test_a_log_in_that_is_over_leads_to_the_form(tmp_path: Path, migrated_file: Path, limit: str) -> None:
+    house = House(tmp_path, migrated_file, **{limit: 1e-5})
+    client = house.client("bob")
+    time.sleep(0.05)
+    assert client.get("/alerts").headers["location"] == "/log-in?next=/alerts"
+    assert client.get("/api/me").status_code == 401
+    with house.parts.database.read() as connection:
+        person = rows.get(connection, "bob")
+        assert rows.open_logins(connection, person.id) == []
+    house.close()
 
 
 def test_a_change_needs_the_token_of_this_very_log_in(house: House) -> None:
