@@ -274,6 +274,7 @@ def test_an_acquisition_goes_home_while_it_is_written_and_processed(house: House
     assert DENIED in house.samba.client("alice", "pt-bob", f'get "{within}" read-by-bob')
 
     page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/log-in")
     log_in(page, "pt-bob")
     page.locator(".session-card h3 a").first.wait_for()
     assert page.locator(".session-card").count() == 1, "he sees the other instrument"
