@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
@@ -18,6 +19,7 @@ from passerelle.service.facility import Facility
 from passerelle.service.passwords import Passwords
 from passerelle.service.settings_people import PeopleSettings
 from passerelle.store import people as rows
+from passerelle.service.settings_zones import ZoneSettings
 from passerelle.store import zones
 from passerelle.testing.bench import MOVIE, SIDECAR, Bench, sidecar
 from passerelle.web import create_app
@@ -48,7 +50,9 @@ class House:
             shutil.copyfile(migrated, folder / "state" / "passerelle.sqlite")
         self.bench = Bench(folder)
         settings = PeopleSettings.model_validate({"log_in": True} | people)
-        self.parts = replace(self.bench.parts, settings=self.bench.parts.settings.model_copy(update={"people": settings}))
+        zones_there = ZoneSettings(folder=folder / "zones", server="data")
+        changed = self.bench.parts.settings.model_copy(update={"people": settings, "zones": zones_there})
+        self.parts = replace(self.bench.parts, settings=changed)
         passwords = Passwords(memory_kib=64, rounds=1)
         self.facility = Facility(self.parts, passwords=passwords)
         self.app = create_app(self.facility, files_beneath=(folder,), hosts=("testserver", "krios.example"))
@@ -76,7 +80,9 @@ class House:
         self, name: str = "", *, password: str = WORDS, base: str = "http://testserver", token: str = "", peer: str = "192.0.2.1"
     ) -> TestClient:
         """Return a browser: nobody's, logged in as `name`, or a program with a token."""
-        made = TestClient(self.app, base_url=base, raise_server_exceptions=False, follow_redirects=False, client=(peer, 50_000))
+        made = TestClient(
+            _as_sent(self.app), base_url=base, raise_server_exceptions=False, follow_redirects=False, client=(peer, 50_000)
+        )
         if token:
             made.headers["authorization"] = f"Bearer {token}"
             return made
@@ -97,8 +103,20 @@ class House:
         return self.facility.log_ins.log_in(name, WORDS, address="a").actor
 
     def close(self) -> None:
-        """Give the database back."""
+        """Give the database back, and end the processes that made previews."""
+        self.facility.close()
         self.bench.parts.close()
+
+
+def _as_sent(app: Any) -> Any:
+    """Have paths decoded once, as servers do; Starlette's client does it twice, and a file named 50%25 is another then."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["path"] = unquote(scope["raw_path"].split(b"?")[0].decode("ascii"))
+        await app(scope, receive, send)
+
+    return call
 
 
 def page_token(client: TestClient, address: str) -> str:

@@ -112,6 +112,7 @@ def running(settings: Settings, *, port: int | None = None) -> Generator[tuple[F
                 finally:
                     facility.keeping.stop()
                     loop.stop()
+                    facility.close()
                 if loop.error is not None:
                     raise loop.error
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +14,11 @@ from rich.table import Table
 
 from passerelle.cli import show
 from passerelle.cli.sessions import Config, Json
-from passerelle.core.errors import BadInput
 from passerelle.service.access import this_account
 from passerelle.service.wiring_people import opened, zones_of
 from passerelle.service.zone_view import ZoneView
 from passerelle.store.paths import to_text
-from passerelle.zones import Who, ZoneKind
+from passerelle.zones import Who, ZoneKind, size_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Zones: places on central storage with an owner, readers, writers and a quota.")
 
@@ -29,8 +27,6 @@ Readers = Annotated[list[str] | None, typer.Option("--reader", help="A person wh
 Writers = Annotated[list[str] | None, typer.Option("--writer", help="The same for writing.")]
 Quota = Annotated[str | None, typer.Option(help="The most it may hold: 500G, 2T; none takes it away.")]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 
 
 @app.command("list")
@@ -183,12 +179,7 @@ def _who(names: Iterable[str] | None) -> Who:
 
 
 def _bytes(text: str | None) -> int | None:
-    if text is None or text == "none":
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    if not found:
-        raise BadInput(f"`{text}` is no size.", advice="Give one such as 500G or 2T.")
-    return int(float(found.group(1)) * _UNITS[found.group(2).upper()])
+    return None if text is None or text == "none" else size_bytes(text)
 
 
 def _show(zone: ZoneView, json: bool) -> None:

@@ -13,7 +13,7 @@ from passerelle.service.live import Live
 from passerelle.service.passwords import Passwords
 from passerelle.service.tokens import Tokens
 from passerelle.service.wiring import Parts
-from passerelle.service.wiring_people import log_ins_of, people_of, shares_of, zones_of
+from passerelle.service.wiring_people import files_of, log_ins_of, people_of, shares_of, zones_of
 from passerelle.service.wiring_transfers import datasets_of, transfers_of
 
 
@@ -38,7 +38,12 @@ class Facility:
         self.datasets = datasets_of(parts)
         self.transfers = transfers_of(parts)
         self.keeping = Housekeeping(parts)
+        self.files = files_of(parts, self.zones)
         self._grids = Grids(parts.database, parts.instruments)
+
+    def close(self) -> None:
+        """End the processes that make previews."""
+        self.files.close()
 
     def live(self, actor: Actor) -> Live:
         """Return the sessions as `actor` may see and steer them."""

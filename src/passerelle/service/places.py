@@ -37,6 +37,10 @@ class Places:
         return self.state / "kernels"
 
     @property
+    def previews(self) -> Path:
+        return self.state / "previews"
+
+    @property
     def backup(self) -> Path:
         return self.state / "backup" / "passerelle.sqlite"
 

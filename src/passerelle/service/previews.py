@@ -96,6 +96,7 @@ class Previews:
             if len(self._waiting) >= _MOST_WAITING or self._closed:
                 raise Busy("Too many previews are being made.", advice="Look again in a minute.")
             job = _Job(key, {"root": str(root), "within": str(within), "identity": mark}, Future())
+            job.future.set_running_or_notify_cancel()  # several may wait for it: none of them can call it off
             self._wanted[key] = job.future
             self._waiting.append(job)
             self._start()

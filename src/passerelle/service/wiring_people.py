@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from passerelle.service.doorkeeper import Doorkeeper
+from passerelle.service.files import Files
 from passerelle.service.log_in import LogIns
 from passerelle.service.passwords import Passwords
 from passerelle.service.people import People
+from passerelle.service.previews import Previews
 from passerelle.service.settings import Settings, read_settings
 from passerelle.service.shares import Shares
 from passerelle.service.sources import Source
@@ -64,6 +66,11 @@ def doorkeeper_of(parts: Parts) -> Doorkeeper:
 def zones_of(parts: Parts) -> Zones:
     """Return the verbs on zones."""
     return Zones(parts.database, parts.settings, rights_changed=shares_of(parts).follow)
+
+
+def files_of(parts: Parts, verbs: Zones) -> Files:
+    """Return the verbs on files of zones and of the gateway; the caller closes them."""
+    return Files(parts.database, parts.settings, verbs, Previews(parts.places.previews))
 
 
 def shares_of(parts: Parts) -> Shares:

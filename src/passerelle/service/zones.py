@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from passerelle.core.errors import BadInput, NotFound, PasserelleError, storage_errors
+from passerelle.core.errors import BadInput, NotFound, PasserelleError, printable, storage_errors
 from passerelle.core.states import ZoneState
 from passerelle.service import access
 from passerelle.service.access import Actor, Power, Through
@@ -32,6 +32,7 @@ from passerelle.store import Database, audit, zones
 from passerelle.store.paths import from_text
 from passerelle.zones import (
     Accounts,
+    Relation,
     Settled,
     Who,
     Zone,
@@ -261,6 +262,22 @@ class Zones:
             notes = self._settle(zone) if _rights(zone) != _rights(zone_of(before)) else ()
         return self._after(actor, row, notes, rights=_rights(zone) != _rights(zone_of(before)))
 
+    def set_relation(self, actor: Actor, name: str, whom: str, relation: Relation, *, at: float | None = None) -> ZoneView:
+        """Make a person, or a group (@NAME), a reader or a writer of a zone, or a stranger again.
+
+        Raises:
+            BadInput: a relation that is not chosen so, or no name. NotFound, NotAllowed: as `change`.
+        """
+        if relation not in (Relation.READER, Relation.WRITER, Relation.STRANGER):
+            raise BadInput(f"Nobody is made {relation} of a zone so.", advice="Choose reader, writer or stranger.")
+        zone = self.zone(actor, ZoneAct.SHARE, name)
+        one = Who.of([], [whom[1:]]) if whom.startswith("@") else Who.of([whom])
+        chosen = {
+            of: Who(who.people - one.people, who.groups - one.groups) | (one if relation is of else Who())
+            for of, who in ((Relation.READER, zone.readers), (Relation.WRITER, zone.writers))
+        }
+        return self.change(actor, name, readers=chosen[Relation.READER], writers=chosen[Relation.WRITER], at=at)
+
     def archive(self, actor: Actor, name: str, *, at: float | None = None) -> ZoneView:
         """Keep a zone as it is: read as before, written by nobody.
 
@@ -310,10 +327,12 @@ class Zones:
         return self._settings.zones.server or os.uname().nodename
 
     def _permitted(self, actor: Actor, act: ZoneAct, name: str) -> tuple[zones.ZoneRow, Zone]:
-        access.require(actor, _POWERS[act])
         with self._database.read() as connection:
             row = zones.get(connection, name)
         zone = zone_of(row)
+        if not may(actor.visitor, ZoneAct.SEE, zone).allowed:  # first, and in the words of `get`: nothing tells that it is there
+            raise NotFound(f"There is no zone `{printable(name, 80)}`.")
+        access.require(actor, _POWERS[act])
         require(actor.visitor, act, zone)
         return row, zone
 

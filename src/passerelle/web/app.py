@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import passerelle
+from passerelle.service.files import AreaKind
 from passerelle.web import (
     account,
     api,
     api_people,
+    area_files,
     audit,
     care,
     door,
@@ -29,6 +31,8 @@ from passerelle.web import (
     stream,
     transfers,
     transfers_api,
+    zones,
+    zones_api,
 )
 from passerelle.web.deps import entered
 from passerelle.web.ports import Facility
@@ -51,7 +55,12 @@ ROUTERS = (
     api_people.router,
     stream.router,
     files.router,
+    zones.router,
+    zones_api.router,
+    *(make(kind) for kind in AreaKind for make in (area_files.pages_of, area_files.api_of)),
 )
+# bytes of detectors hardly shrink, and whoever takes a download up again counts them as they are
+_AS_THEY_ARE = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream")
 
 
 def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequence[str] = ()) -> FastAPI:
@@ -90,7 +99,7 @@ def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequ
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(entered)])
     app.mount("/static", _Static(directory=_STATIC), name="static")
-    app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
+    app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4, exclude_content_types=_AS_THEY_ARE)
     app.add_middleware(Guard, hosts=tuple(hosts), proxies=tuple(facility.doorkeeper.proxies))
     return app
 

@@ -11,6 +11,7 @@ from passerelle.core.errors import NotAllowed
 from passerelle.service.access import Actor
 from passerelle.service.audit import AuditLog
 from passerelle.service.datasets import Datasets
+from passerelle.service.files import Files
 from passerelle.service.housekeeping import Housekeeping
 from passerelle.service.log_in import LogIns
 from passerelle.service.people import People
@@ -95,6 +96,10 @@ def _zones(request: Request) -> Zones:
     return request.app.state.facility.zones
 
 
+def _files(request: Request) -> Files:
+    return request.app.state.facility.files
+
+
 def _shares(request: Request) -> Shares:
     return request.app.state.facility.shares
 
@@ -123,4 +128,5 @@ TransfersOf = Annotated[Transfers, Depends(_transfers)]
 FacilityOf = Annotated[Facility, Depends(_facility)]
 KeepingOf = Annotated[Housekeeping, Depends(_keeping)]
 ZonesOf = Annotated[Zones, Depends(_zones)]
+FilesOf = Annotated[Files, Depends(_files)]
 SharesOf = Annotated[Shares, Depends(_shares)]

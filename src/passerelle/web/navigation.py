@@ -22,6 +22,7 @@ class Entry:
 
 PAGES: tuple[Entry, ...] = (
     Entry("Sessions", "/", Power.LOOK),
+    Entry("Zones", "/zones", Power.LOOK),
     Entry("Alerts", "/alerts", Power.LOOK),
     Entry("Send", "/send", Power.SEND),
     Entry("Transfers", "/transfers", Power.LOOK),

@@ -134,6 +134,16 @@ def size(count: int | None) -> str:
     return f"{value:.1f} TB"
 
 
+def plain_size(count: int | None) -> str:
+    """Write bytes as forms take them, exactly: 5T where that is so, else the number."""
+    if not count:
+        return ""
+    for power, unit in ((50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")):
+        if count % (1 << power) == 0:
+            return f"{count >> power}{unit}"
+    return str(count)
+
+
 def label(name: str) -> str:
     """spherical_aberration_mm -> "Spherical aberration"."""
     if name in _NAMES:
@@ -229,11 +239,15 @@ def browser(agent: str) -> str:
 def json_text(value: Any) -> str:
     """Write values as JSON that is safe to read: control characters stay escaped."""
     return printable(json.dumps(value, ensure_ascii=False, default=str), 2000)
+def as_groups(names: Iterable[str]) -> list[str]:
+    """cryo -> "@cryo": how groups are written where people stand, too."""
+    return [f"@{name}" for name in names]
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "age": age,
     "browser": browser,
+    "as_groups": as_groups,
     "duration": duration,
     "event_words": event_words,
     "instant": instant,
@@ -245,6 +259,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "one_a_disk": one_a_disk,
     "place": place,
+    "plain_size": plain_size,
     "printable": printable,
     "program": program,
     "significant": significant,

@@ -10,6 +10,7 @@ from passerelle.zones.posix import Accounts, Wanted, wanted
 from passerelle.zones.rights import Entitled, Relation, Ruling, Visitor, ZoneAct, entitled, may, relations, require
 from passerelle.zones.seal import seal
 from passerelle.zones.settle_rights import Settled, settle_rights
+from passerelle.zones.sizes import size_bytes
 from passerelle.zones.zone import FEATURES, Content, Features, Who, Zone, ZoneKind
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "room",
     "seal",
     "settle_rights",
+    "size_bytes",
     "wanted",
     "windows_path",
     "windows_trouble",

@@ -1,0 +1,90 @@
+"""Folders and files, wherever they lie, as faces show them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from passerelle.service.proofs import ProofState
+from passerelle.zones import Order
+
+
+class ProofView(BaseModel):
+    """What the manifest says of a file. at: when it was read back from the medium."""
+
+    state: ProofState
+    at: float | None
+    leg: str
+    digest: str
+
+
+class LeafEntry(BaseModel):
+    """Something in a folder. name: as `store.paths` carries it, for the next request; shown: safe to print.
+
+    linux, windows: its path there; windows is empty where Windows does not reach it. trouble: why Windows cannot open it.
+    """
+
+    name: str
+    shown: str
+    kind: str
+    size: int
+    mtime: float
+    linux: str
+    windows: str
+    trouble: str
+    proof: ProofView | None
+
+
+class DatasetView(BaseModel):
+    """The dataset that a folder belongs to. path: of its folder. trouble: why its manifest cannot be used."""
+
+    path: str
+    files: int
+    bytes: int
+    digest: str
+    legs: list[str]
+    trouble: str
+
+
+class Crumb(BaseModel):
+    """A folder on the way down. path: for the next request."""
+
+    shown: str
+    path: str
+
+
+class LeafView(BaseModel):
+    """A page of a folder. first: place of the first entry here; total: how many there are."""
+
+    area: str
+    path: str
+    crumbs: list[Crumb]
+    linux: str
+    windows: str
+    entries: list[LeafEntry]
+    first: int
+    total: int
+    order: Order
+    descending: bool
+    dataset: DatasetView | None
+    writable: bool
+
+
+class FileView(BaseModel):
+    """A file. lines: the first ones, where it is a text."""
+
+    area: str
+    folder: str
+    path: str
+    crumbs: list[Crumb]
+    entry: LeafEntry
+    dataset: DatasetView | None
+    lines: list[str] | None
+
+
+class PreviewView(BaseModel):
+    """What is seen of a file. words: why there is no picture."""
+
+    kind: str
+    facts: dict[str, float | str]
+    picture: bool
+    words: str
