@@ -18,7 +18,7 @@ from passerelle.service.access import this_account
 from passerelle.service.wiring_people import opened, zones_of
 from passerelle.service.zone_view import ZoneView
 from passerelle.store.paths import to_text
-from passerelle.zones import Who, ZoneKind, size_bytes
+from passerelle.zones import Relation, Who, ZoneKind, size_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Zones: places on central storage with an owner, readers, writers and a quota.")
 
@@ -92,6 +92,19 @@ def change(
             description=description,
         )
     _show(changed, json)
+
+
+@app.command()
+def relate(
+    name: Name,
+    whom: Annotated[str, typer.Argument(help="A person, or @GROUP.")],
+    relation: Annotated[Relation, typer.Argument(help="reader, writer, or stranger: let out again.")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Make one person or group a reader or a writer of a zone, or a stranger again; all others stay what they are."""
+    with opened(config) as parts:
+        _show(zones_of(parts).set_relation(this_account(), name, whom, relation), json)
 
 
 @app.command()
