@@ -22,10 +22,10 @@ class Entry:
 
 PAGES: tuple[Entry, ...] = (
     Entry("Sessions", "/", Power.LOOK),
-    Entry("Zones", "/zones", Power.LOOK),
-    Entry("Alerts", "/alerts", Power.LOOK),
     Entry("Send", "/send", Power.SEND),
     Entry("Transfers", "/transfers", Power.LOOK),
+    Entry("Zones", "/zones", Power.LOOK),
+    Entry("Alerts", "/alerts", Power.LOOK),
 )
 
 KEEPING: tuple[Entry, ...] = (
