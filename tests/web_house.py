@@ -18,8 +18,8 @@ from passerelle.service.access import Actor, PersonRole
 from passerelle.service.facility import Facility
 from passerelle.service.passwords import Passwords
 from passerelle.service.settings_people import PeopleSettings
-from passerelle.store import people as rows
 from passerelle.service.settings_zones import ZoneSettings
+from passerelle.store import people as rows
 from passerelle.store import zones
 from passerelle.testing.bench import MOVIE, SIDECAR, Bench, sidecar
 from passerelle.web import create_app

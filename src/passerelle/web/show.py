@@ -239,6 +239,8 @@ def browser(agent: str) -> str:
 def json_text(value: Any) -> str:
     """Write values as JSON that is safe to read: control characters stay escaped."""
     return printable(json.dumps(value, ensure_ascii=False, default=str), 2000)
+
+
 def as_groups(names: Iterable[str]) -> list[str]:
     """cryo -> "@cryo": how groups are written where people stand, too."""
     return [f"@{name}" for name in names]
