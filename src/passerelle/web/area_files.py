@@ -53,7 +53,7 @@ def pages_of(kind: AreaKind) -> APIRouter:
 
     @router.get("/files")
     def top(name: str) -> Response:
-        return RedirectResponse(address(prefix, name, "files", ""), status_code=308)
+        return RedirectResponse(address(prefix, name, "files", ""), status_code=303)
 
     @router.get("/files/{path:path}")
     def show(

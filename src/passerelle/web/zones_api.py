@@ -87,7 +87,7 @@ def zone(name: str, actor: ActorOf, zones: ZonesOf) -> Response:
     return Json(zones.get(actor, name))
 
 
-@router.patch("/{name}", response_model=ZoneView)
+@router.post("/{name}", response_model=ZoneView)
 def change_zone(name: str, body: ZoneChange, actor: ActorOf, zones: ZonesOf) -> Response:
     """Change readers, writers, description (its owner may), owner and quota (who keeps zones may)."""
     changed = zones.change(

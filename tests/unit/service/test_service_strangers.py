@@ -21,7 +21,7 @@ from sqlalchemy import select
 from passerelle.core.errors import NotAllowed, NotFound, PasserelleError
 from passerelle.service.access import Actor, Power, Through, this_account
 from passerelle.store.tables import metadata
-from passerelle.zones import Who, ZoneAct, ZoneKind
+from passerelle.zones import Relation, Who, ZoneAct, ZoneKind
 from tests.attack.world import OUTSIDE, OWNED, SECRET, World
 
 OWNER, STRANGER, KEEPER = "oona", "carl", "ann"
@@ -47,6 +47,11 @@ GIVEN: dict[str, Any] = {
     "full_name": "Somebody Else",
     "description": "words of a stranger",
     "path": "plain.txt",
+    "files.name": OWNED,
+    "files.folder.path": "folder",
+    "items": [],
+    "whom": STRANGER,
+    "relation": Relation.READER,
     "zones.browse.path": "folder",
     "days": 1.0,
     "hours": 1.0,

@@ -63,7 +63,7 @@ TRAVERSALS = [
 ]
 BODIES: dict[str, Any] = {
     "POST /zones/{name}/people": {"data": {"whom": "carl", "relation": "reader"}},
-    "PATCH /api/zones/{name}": {"json": {"description": "mine now"}},
+    "POST /api/zones/{name}": {"json": {"description": "mine now"}},
     "POST /api/zones/{name}/people": {"json": {"whom": "carl", "relation": "reader"}},
 }
 
@@ -149,7 +149,7 @@ def test_no_path_leads_out_of_a_zone_by_any_route(house: House, zone: Path) -> N
             assert "SECRET" not in answer.text and "root:" not in answer.text
         for name in ("%2e%2e", "..%2f", "%00", "x" * 3000, "%ff", "<script>", "a%0d%0ax-evil:1"):
             answer = asked(bob, method, path, name)
-            assert answer.status_code in (307, 308, 404), (method, path, name, answer.status_code)
+            assert answer.status_code in (303, 307, 404), (method, path, name, answer.status_code)
             assert "x-evil" not in answer.headers
             assert not answer.headers.get("content-type", "").startswith("text/html") or "<script>" not in answer.text
 
@@ -355,14 +355,14 @@ def test_zones_in_json(house: House, zone: Path) -> None:
     page_token(dora, "/zones")
     made = dora.post("/api/zones", json={"name": "lens", "owner": "dora", "readers": {"people": ["bob"], "groups": []}})
     assert made.status_code == 201
-    assert dora.patch("/api/zones/lens", json={"description": "x", "quota_bytes": 5}).json()["quota_bytes"] == 5
-    assert dora.patch("/api/zones/lens", json={"no_quota": True}).json()["quota_bytes"] is None
+    assert dora.post("/api/zones/lens", json={"description": "x", "quota_bytes": 5}).json()["quota_bytes"] == 5
+    assert dora.post("/api/zones/lens", json={"no_quota": True}).json()["quota_bytes"] is None
     assert dora.post("/api/zones/lens/people", json={"whom": "bob", "relation": "writer"}).json()["writers"]["people"] == ["bob"]
     assert dora.post("/api/zones/lens/repair?dry=true").json()["dry"] is True
     assert dora.post("/api/zones/lens/archive").json()["state"] == "archived"
     assert dora.post("/api/zones/lens/activate").json()["state"] == "active"
     assert dora.post("/api/zones/lens/measure").json()["files"] == 0
-    assert dora.patch("/api/zones/lens", json={"colour": "red"}).status_code == 422
+    assert dora.post("/api/zones/lens", json={"colour": "red"}).status_code == 422
     described = dora.get("/api/openapi.json").json()["paths"]
     assert {"/api/zones", "/api/zones/{name}", "/api/zones/{name}/folders/{path}", "/api/instruments/{name}/files/{path}"} <= set(
         described
