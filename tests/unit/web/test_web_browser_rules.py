@@ -23,6 +23,7 @@ TEMPLATES = Path(passerelle.web.__file__).parent / "templates"
 # when a log-in or token was last used, and that somebody looked, are noted where one looks
 _NOTES = {"audit", "logins", "tokens"}
 _KINDS = ("text/html; charset=utf-8", "application/json", "text/csv; charset=utf-8", "application/x-ndjson; charset=utf-8")
+_NUMBERS = "text/plain; version=1.0.0; charset=utf-8"  # what Prometheus reads; no browser takes it for a page
 _FILES = ("image/png", "image/jpeg", "application/octet-stream", "text/plain; charset=utf-8")
 
 
@@ -58,7 +59,7 @@ def test_every_answer_says_of_what_kind_it_is(house: House) -> None:
         if answer.status_code == 303:
             assert not answer.content
             continue
-        assert kind in _KINDS + _FILES, (address, kind)
+        assert kind in (*_KINDS, *_FILES, _NUMBERS), (address, kind)
         assert answer.headers["x-content-type-options"] == "nosniff"
         if kind in _FILES[2:] or "csv" in kind or "ndjson" in kind:
             assert answer.headers["content-disposition"].startswith("attachment"), address
