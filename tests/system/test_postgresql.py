@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from passerelle.core.errors import Busy, Conflict, StorageError
-from passerelle.core.states import MovieState
+from passerelle.core.states import MovieState, TransferState
 from passerelle.service.access import this_account
 from passerelle.service.log_in import LogIns
 from passerelle.service.passwords import Passwords
@@ -37,6 +37,7 @@ from passerelle.store import (
     notices,
     purges,
     sessions,
+    transfers,
     tallies,
     zones,
 )
@@ -307,3 +308,39 @@ def test_notices_mutes_fills_and_purges_are_kept_there_too(server: Server, tmp_p
         assert tallies.files_by_state(connection) and tallies.oldest_waiting(connection) is not None
         assert files.close_offsets(connection, "krios", since=0.0, limit=5)
     bench.parts.close()
+
+
+def test_transfers_go_their_way_and_copies_are_found(url: str) -> None:
+    database = connect(url)
+    with database.write() as connection:
+        nobody = {"people": [], "groups": []}
+        zone = zones.create(
+            connection, name="home", kind="personal", root="/z", owner="anna", readers=nobody, writers=nobody, at=1.0
+        )
+        made = transfers.create(
+            connection,
+            person="anna",
+            groups=["cryo"],
+            through="page",
+            instrument="krios",
+            source="a/b",
+            session_id=None,
+            name="b\udcff",
+            selection="squares",
+            squares=["7"],
+            zone_id=zone.id,
+            folder="d",
+            at=2.0,
+        )
+        transfers.change_state(connection, made.id, TransferState.RUNNING, at=3.0, progress={}, problems=[])
+        transfers.note(connection, made.id, bytes=5 << 40, progress={"latest": [["x", 1]]})
+    with database.read() as connection:
+        assert [each.id for each in transfers.standing(connection)] == [made.id]
+        assert transfers.latest(connection, limit=5, states={TransferState.RUNNING})[0].bytes == 5 << 40
+        assert transfers.last_starts(connection) == {"anna": 3.0}
+    with database.write() as connection:
+        transfers.change_state(connection, made.id, TransferState.DONE, at=4.0, manifest_digest="ab" * 32)
+    with database.read() as connection:
+        (copy,) = transfers.copies_of(connection, "krios", "a/b/c")
+        assert (copy.within, copy.squares, copy.whole) == ("c", ("7",), False)
+    database.close()
