@@ -37,8 +37,8 @@ from passerelle.store import (
     notices,
     purges,
     sessions,
-    transfers,
     tallies,
+    transfers,
     zones,
 )
 from passerelle.store.fills import Fill
