@@ -168,7 +168,8 @@ def test_values_are_escaped_in_pages_addresses_and_json(house: House) -> None:
     assert ann.post("/account", data={"full_name": hostile, "mail": ""}).status_code == 204
     for address in ("/account", "/people", "/people/ann", "/audit", f"/audit?person={hostile}"):
         text = ann.get(address).text
-        assert "<img src=x" not in text and "\u202e" not in text and "49" not in re.findall(r"\{\{7\*7\}\}|49", text)[:1], address
+        assert "<img src=x" not in text and "\u202e" not in text, address
+        assert "?" in address or "{{7*7}}" in text, address  # shown as it was typed, not worked out
     answer = ann.get("/api/people/ann")
     assert answer.json()["full_name"] == hostile and answer.text.isascii()
     linked = re.findall(r'href="/audit\?person=([^"]*)"', ann.get("/audit").text)
