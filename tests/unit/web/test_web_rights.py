@@ -44,6 +44,11 @@ RULES: tuple[tuple[str, set[str]], ...] = (
     (r"(GET|POST) /(api/|parts/)?buffer.*", KEEP),
     (r"(GET|POST) /(health|parts/health|parts/mutes|mutes|api/checks|api/mutes.*|api/notices.*)", STEER),
     (r"GET /metrics", EVERYBODY),
+    (r"GET /(api/)?zones", EVERYBODY),
+    (r"GET /(api/)?zones/{name}(/history)?", SEE_ZONE),
+    (r"GET /(api/)?zones/{name}/(files/|folders|looks|pictures|previews|download|bundle).*", IN_ZONE),
+    (r"POST /(api/)?zones/{name}/(archive|activate|repair)", KEEP),
+    (r"GET /(api/)?instruments/{name}/(files/|folders|looks|pictures|previews|download|bundle).*", set()),  # no such instrument
     (r"GET .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
     (r"POST .*transfer_id.*", {"oona", "dora", "ann", "wide token"}),
     (r"GET .*(session_id|movie_id).*", SEE_KRIOS),
