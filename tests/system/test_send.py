@@ -22,10 +22,11 @@ import pytest
 from blake3 import blake3
 
 from passerelle.core.states import PersonState, SessionState, TransferState
-from passerelle.service.access import this_account
+from passerelle.service.access import POWERS, Actor, PersonRole, Through, this_account
 from passerelle.service.datasets import Datasets
 from passerelle.service.instruments import instrument_of
 from passerelle.service.settings import Settings, read_settings
+from passerelle.service.settings_people import PeopleSettings
 from passerelle.service.transfer_runner import TransferRunner
 from passerelle.service.transfer_view import TransferView
 from passerelle.service.transfers import Transfers
@@ -328,6 +329,26 @@ def test_who_may_write_no_more_is_stopped(place: Place) -> None:
             people.change_state(connection, ME, PersonState.DISABLED)
         failed = place.ended(number)
     assert (failed.state, "disabled" in failed.error) == (TransferState.FAILED, True)
+
+
+def test_who_may_see_the_instrument_no_more_gets_nothing_more_of_it(place: Place) -> None:
+    place.settings = place.settings.model_copy(update={"people": PeopleSettings(log_in=True)})
+    place.zones.create(this_account(), "xrd", kind=ZoneKind.INSTRUMENT, owner=OWNER, readers=Who.of([ME]))
+    with place.database.write() as connection:
+        people.create(connection, name=ME, role="user", source="local", at=1.0)
+    reader = Actor(ME, PersonRole.USER, POWERS[PersonRole.USER], Through.PAGE)
+    place.dataset()
+    made = place.transfers.send(reader, place.datasets.named(reader, "xrd/crystal"), "home")
+    with place.running():
+        assert place.ended(made.id).state is TransferState.DONE
+        place.write("crystal/late.cbf")
+        again = place.transfers.send(reader, place.datasets.named(reader, "xrd/crystal"), "home")
+        place.transfers.cancel(reader, again.id)
+        place.zones.change(this_account(), "xrd", readers=Who())
+        place.transfers.retry(reader, again.id)
+        failed = place.ended(again.id)
+    assert (failed.state, "may not see" in failed.error) == (TransferState.FAILED, True)
+    assert not list(place.root.rglob("late.cbf"))
 
 
 def test_while_the_database_is_locked_the_copy_goes_on_and_is_recorded_then(place: Place) -> None:

@@ -18,7 +18,7 @@ from passerelle.core.states import PersonState
 from passerelle.service.access import POWERS, Actor, PersonRole, Power, Through, require
 from passerelle.service.accounts import groups_of
 from passerelle.service.audit import acting
-from passerelle.service.guessing import WINDOW_SECONDS, note_failure, slow_down
+from passerelle.service.guessing import WINDOW_SECONDS, Guesses
 from passerelle.service.passwords import Passwords
 from passerelle.service.people import LOCAL
 from passerelle.service.settings_people import PeopleSettings
@@ -64,6 +64,7 @@ class LogIns:
         machine_groups: Callable[[str], frozenset[str]] = groups_of,
     ) -> None:
         self._database, self._settings, self._passwords = database, settings, passwords
+        self._guesses = Guesses(database)
         self._sources = dict(sources or {})
         self._machine_groups = machine_groups
 
@@ -84,12 +85,14 @@ class LogIns:
         # a name that is none may be a password typed into the wrong field: it is not written down
         shown = "unknown" if person is None else person.name
         asking = Actor(shown, PersonRole.USER, frozenset(), Through.PAGE, address=address)
-        with acting(self._database, asking, "log_in", f"person:{shown}", at=now) as deed:
-            slow_down(self._database, name, address, now=now)
+        with (
+            acting(self._database, asking, "log_in", f"person:{shown}", at=now) as deed,
+            self._guesses.guess(name, address, now=now),
+        ):
             identity, source = self._identify(name, password, person)
             late = person is not None and person.must_change and now > (person.password_at or 0.0) + self._first_seconds
             if identity is None or late or (person is not None and person.state is PersonState.DISABLED):
-                note_failure(self._database, name, address, now=now)
+                self._guesses.note_failure(name, address, now=now)
                 raise NotLoggedIn(_WRONG)
             secret = secrets.token_urlsafe(32)
             renewed = self._renewed(person, password)

@@ -14,7 +14,7 @@ from passerelle.core.errors import BadInput, Conflict, NotAllowed
 from passerelle.core.states import PersonState
 from passerelle.service.access import Actor, PersonRole, Power, Through, require
 from passerelle.service.audit import acting
-from passerelle.service.guessing import note_failure, slow_down
+from passerelle.service.guessing import Guesses
 from passerelle.service.passwords import Passwords, check_password, first_password
 from passerelle.store import Database, people, tokens
 from passerelle.zones import check_account
@@ -65,6 +65,7 @@ class People:
         barred: Callable[[Actor], object] = lambda actor: None,
     ) -> None:
         self._database, self._passwords = database, passwords
+        self._guesses = Guesses(database)
         self._sources = (LOCAL, *sources)
         self._facility = facility
         self._barred = barred
@@ -274,10 +275,10 @@ class People:
 
     def _check_old(self, actor: Actor, person: people.Person, old: str, now: float) -> None:
         """Who came by an open log-in that is not theirs learns the password here no faster than at the door."""
-        slow_down(self._database, person.name, actor.address, now=now)
-        if not self._passwords.check(person.password_hash, old):
-            note_failure(self._database, person.name, actor.address, now=now)
-            raise NotAllowed("The old password is not right.")
+        with self._guesses.guess(person.name, actor.address, now=now):
+            if not self._passwords.check(person.password_hash, old):
+                self._guesses.note_failure(person.name, actor.address, now=now)
+                raise NotAllowed("The old password is not right.")
 
 
 def view(person: people.Person) -> PersonView:

@@ -16,10 +16,12 @@ from sqlalchemy import Connection
 from passerelle.core.errors import Busy, NotAllowed, NotFound, OutOfSpace, PasserelleError, Retry, printable
 from passerelle.core.log import logger
 from passerelle.core.states import PersonState, SessionState, TransferState
+from passerelle.service.access import POWERS, Actor, PersonRole, Through
 from passerelle.service.accounts import groups_of
 from passerelle.service.carriage import Carriage, Outcome
 from passerelle.service.datasets import Dataset, Datasets
 from passerelle.service.errands import order_for
+from passerelle.service.instrument_access import sight
 from passerelle.service.instruments import Instrument
 from passerelle.service.selections import SelectionKind
 from passerelle.service.settings import Settings
@@ -234,13 +236,14 @@ class TransferRunner:
     # -- what must be so
 
     def _check_rights(self, row: Transfer, zone: Zone) -> None:
-        """Pass if the person may still write to the zone.
+        """Pass if the person may still see the instrument, and write to the zone.
 
         Raises:
             NotAllowed: says what is so no more.
         """
         with self._database.read() as connection:
             person = people.find(connection, row.person)
+            places = [zone_of(each) for each in zones.every(connection)]
         if person is not None and person.state is PersonState.DISABLED:
             raise NotAllowed(f"The account of {row.person} was disabled.", advice="Ask an admin.")
         groups = frozenset(person.groups if person is not None else row.groups) | groups_of(row.person)
@@ -250,6 +253,14 @@ class TransferRunner:
             raise NotAllowed(
                 f"{row.person} may not write to zone {zone.name} any more.", advice="Ask the zone's owner."
             ) from error
+        if person is not None and self._settings.people.log_in and row.through != Through.COMMAND:
+            role = PersonRole(person.role)
+            now = Actor(row.person, role, POWERS[role], Through.SERVICE, groups)
+            if not sight(now, {name: each.folder for name, each in self._instruments.items()}, places).has(row.instrument):
+                raise NotAllowed(
+                    f"{row.person} may not see what {row.instrument} writes any more.",
+                    advice="Ask the people who keep this facility.",
+                )
 
     def _dataset(self, row: Transfer) -> Dataset:
         instrument = self._instruments.get(row.instrument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -370,6 +371,18 @@ def test_guessing_is_slowed_down_by_address_whatever_the_names(logins: LogIns) -
     with pytest.raises(TooManyTries):
         logins.log_in("bob", OTHER, address="6.6.6.6", at=100.5)
     logins.log_in("bob", OTHER, address="10.0.0.1", at=100.5)
+
+
+def test_guesses_that_come_at_the_same_moment_are_counted_before_they_are_looked_at(logins: LogIns) -> None:
+    def guess(number: int) -> type[BaseException]:
+        with pytest.raises((NotLoggedIn, TooManyTries)) as told:
+            logins.log_in("bob", f"wrong {number}", address=f"10.0.0.{number}", at=100.0)
+        return told.type
+
+    with ThreadPoolExecutor(20) as volley:
+        answers = list(volley.map(guess, range(40)))
+    assert answers.count(NotLoggedIn) <= 5 + 2, "two are looked at at a time"
+    assert answers.count(TooManyTries) >= 33
 
 
 def test_waits_double_and_have_an_end() -> None:
