@@ -19,7 +19,7 @@ from passerelle.testing.buffer_bench import BufferBench
 from passerelle.transfer import verify_dataset
 
 KILLS = 55
-FILES = {f"g{number % 7}/d/movie {number}.tiff": random.Random(number).randbytes(1500) for number in range(5000)}
+FILES = {f"g{number % 7}/d/movie {number}.tiff": random.Random(number).randbytes(1500) for number in range(3000)}
 
 
 def content_of(path: Path) -> bytes | None:
@@ -58,22 +58,34 @@ def look(bench: BufferBench) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_at_any_moment_nothing_is_gone_without_its_row(tmp_path: Path) -> None:
-    bench = BufferBench(tmp_path)
+    rng = random.Random(7)
+    kills = in_mid_way = gateways = 0
+    while kills < KILLS:  # how much is gone by a kill depends on the machine: as many gateways are purged as it takes
+        more, of_them = purge_with_kills(tmp_path / f"gateway {gateways}", rng, KILLS - kills)
+        kills, in_mid_way, gateways = kills + more, in_mid_way + of_them, gateways + 1
+    print(f"{kills} kills of {gateways} purges of {len(FILES)} files, {in_mid_way} of them after files had gone")
+    assert in_mid_way >= KILLS // 3
+
+
+def purge_with_kills(root: Path, rng: random.Random, most: int) -> tuple[int, int]:
+    """Purge all of a gateway and kill each try of it; return how often, and how often files had gone meanwhile."""
+    root.mkdir()
+    bench = BufferBench(root)
     bench.fill(FILES)
     copy = bench.send("anna")
-    rng = random.Random(7)
-    ready = tmp_path / "ready"
+    ready = root / "ready"
     kills = in_mid_way = before = 0
-    while kills < KILLS:
+    while kills < most:
         ready.unlink(missing_ok=True)
-        running = subprocess.Popen([sys.executable, "-m", "passerelle.testing.buffer_bench", str(tmp_path)])
+        running = subprocess.Popen([sys.executable, "-m", "passerelle.testing.buffer_bench", str(root)])
         while not ready.exists() and running.poll() is None:
             time.sleep(0.001)
-        kill_at = before + rng.randint(0, 120)
+        kill_at = before + rng.randint(0, 60)
         while gone_now(bench) < kill_at and running.poll() is None:
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.02))
-        assert running.poll() is None, "the purge ended before it could be killed: more files are needed"
+        if running.poll() is not None:
+            break  # it was done sooner
         running.send_signal(signal.SIGKILL)
         running.wait()
         kills += 1
@@ -81,10 +93,6 @@ def test_killed_at_any_moment_nothing_is_gone_without_its_row(tmp_path: Path) ->
         assert gone >= before
         in_mid_way += gone > before
         before = gone
-    print(
-        f"{kills} kills, {in_mid_way} of them after files had gone; {before} of {len(FILES)} files were gone before the last run"
-    )
-    assert in_mid_way >= KILLS // 3
     bench.purge()
     assert look(bench) == len(FILES)
     assert not [path for path in bench.folder.rglob("*") if path.name.startswith(TEMPORARY_PREFIX) or path.is_file()]
@@ -94,3 +102,4 @@ def test_killed_at_any_moment_nothing_is_gone_without_its_row(tmp_path: Path) ->
     assert len(deleted) == len(set(deleted)) == len(FILES)
     assert verify_dataset(copy).whole
     bench.buffer.recover(this_account())
+    return kills, in_mid_way
