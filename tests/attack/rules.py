@@ -56,7 +56,7 @@ class Rules:
         most = MOST_BYTES + 4 * sum(map(len, request.body)) if sum(map(len, request.body)) < _SMALL_BODY else MOST_BYTES_OF_LARGE
         if answer.peak_bytes > most:
             said.append(f"took {answer.peak_bytes / 2**20:.1f} MiB of memory")
-        if answer.seconds > SLOW_SECONDS:
+        if answer.cpu_seconds > SLOW_SECONDS or answer.seconds > 5 * SLOW_SECONDS:  # others work on the machine, too
             said.append(f"took {answer.seconds:.1f} s, {answer.cpu_seconds:.1f} s of them at work")
         length = answer.header("content-length")
         if length and answer.whole and request.method != "HEAD" and answer.status != 304 and int(length) != len(answer.body):

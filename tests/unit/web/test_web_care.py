@@ -117,6 +117,10 @@ def test_without_the_right_list_nothing_begins(full: House) -> None:
     for body in ({"digest": "0" * 64}, {"digest": ""}):
         assert client.post("/api/buffer/purge", json=body, headers=headers).status_code == 409
     assert client.post("/api/buffer/purge", json={"digest": "x", "all": True}, headers=headers).status_code == 422
+    half = client.post(
+        "/api/buffer/purge", content=b'{"digest": "\\ud800"}', headers=headers | {"content-type": "application/json"}
+    )
+    assert half.status_code == 409
     assert client.post("/api/buffer/dry-run", json={"instrument": "../talos"}, headers=headers).status_code == 400
     assert client.get("/api/buffer/purge").json() is None
     plan = client.post("/api/buffer/dry-run", json={}, headers=headers).json()
