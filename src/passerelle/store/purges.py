@@ -127,7 +127,8 @@ def show_list(connection: Connection, digest: str, *, person: str, files: int, s
 
 def shown_at(connection: Connection, digest: str, *, person: str) -> float | None:
     """Return when a person was last shown this very list; None where never."""
-    query = select(func.max(purge_lists.c.at)).where(purge_lists.c.digest == storable(digest), purge_lists.c.person == storable(person))
+    shown = purge_lists.c.digest == storable(digest)
+    query = select(func.max(purge_lists.c.at)).where(shown, purge_lists.c.person == storable(person))
     return connection.execute(query).scalar()
 
 
