@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from passerelle.core.errors import StorageError
 from passerelle.transfer import copy_dataset, verify_dataset
 from passerelle.transfer.medium import BLOCK_BYTES
 
@@ -179,12 +180,18 @@ def test_a_source_that_cannot_be_read_is_named_and_the_others_arrive(source: Pat
 def test_writes_that_fail_now_and_then_leave_nothing_half(source: Path, tmp_path: Path, faulty: Mounted) -> None:
     mount, log = faulty(tmp_path / "behind", {"write_errors": 25})
     os.mkdir(mount / "target")
+    verified = 0
     for _ in range(8):
-        done = copy_dataset(source, mount / "target", processes=0)
-        assert right(source, tmp_path / "behind" / "target") >= done.files
+        try:
+            done = copy_dataset(source, mount / "target", processes=0)
+        except StorageError:  # the write that failed was of the journal or the manifest: it is said, and the next run goes on
+            assert right(source, tmp_path / "behind" / "target") >= verified
+            continue
+        verified = done.files
+        assert right(source, tmp_path / "behind" / "target") >= verified
         if done.whole:
             break
-    assert log.read_text()
+    assert log.read_text() and verified
     assert not list((tmp_path / "behind" / "target").rglob(".p-*"))
 
 
