@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,18 @@ class DemoDoor:
         return this_account(Through.PAGE, address=address)
 
 
+class DemoKeeping:
+    """What the page of alerts asks of the facility's care: nothing is muted."""
+
+    parts = SimpleNamespace(instruments=("krios1-falcon", "krios1-k2"))
+    mutes = SimpleNamespace(standing=list)
+
+
 class DemoStatus:
     """Implements passerelle.web.ports.Status and Facility in memory, the same for everybody."""
 
     doorkeeper = DemoDoor()
+    keeping = DemoKeeping()
 
     def live(self, actor: Actor) -> DemoStatus:
         return self
