@@ -30,7 +30,14 @@ def content_of(path: Path) -> bytes | None:
 
 
 def gone_now(bench: BufferBench) -> int:
-    return len(FILES) - sum(name.startswith("movie") for n in range(7) for name in os.listdir(bench.session / f"g{n}" / "d"))
+    return len(FILES) - sum(name.startswith("movie") for n in range(7) for name in names_in(bench.session / f"g{n}" / "d"))
+
+
+def names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:  # it was empty, and has gone, too
+        return []
 
 
 def look(bench: BufferBench) -> int:
