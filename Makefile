@@ -18,7 +18,7 @@ test: setup-test debian-packages ## set up, check the code, pass all tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.run $(ARGS)
 
 unit: setup-test ## the unit tests only (seconds)
-	$(BIN)/python -m pytest -q tests/unit $(ARGS)
+	$(BIN)/python -m pytest -q --numprocesses=auto --dist=loadfile tests/unit $(ARGS)
 
 check: setup-test ## style, types and the floors of the house
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/lint-imports
