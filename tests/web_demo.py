@@ -23,6 +23,7 @@ from passerelle.processing import quality
 from passerelle.processing.metrics import default_thresholds
 from passerelle.processing.recipe import Recipe, Threshold
 from passerelle.service.access import Actor, Through, this_account
+from passerelle.service.attempts import Attempt
 from passerelle.service.view import (
     AlertView,
     Counters,
@@ -69,6 +70,13 @@ class DemoStatus:
 
     doorkeeper = DemoDoor()
     keeping = DemoKeeping()
+
+    @property
+    def attempts(self) -> DemoStatus:
+        return self
+
+    def note(self, attempt: Attempt, *, address: str, path: str, person: str = "", through: str = "page") -> None:
+        """Nothing is written down."""
 
     def live(self, actor: Actor) -> DemoStatus:
         return self

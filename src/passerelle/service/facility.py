@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from passerelle.service.access import Actor
+from passerelle.service.attempts import Attempts
 from passerelle.service.audit import AuditLog
 from passerelle.service.doorkeeper import Doorkeeper
 from passerelle.service.grid import Grids
@@ -33,6 +34,7 @@ class Facility:
         self.people = people_of(parts, passwords)
         self.tokens = Tokens(parts.database, parts.settings.people)
         self.audit = AuditLog(parts.database)
+        self.attempts = Attempts(parts.database)
         self.shares = shares_of(parts)
         self.zones = zones_of(parts)
         self.datasets = datasets_of(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from passerelle.service.access import Actor, Power, require
+from passerelle.service.audit_sender import AuditSender
 from passerelle.service.buffer import Buffer
 from passerelle.service.buffer_view import RunView
 from passerelle.service.caretaker import Caretaker
@@ -38,6 +39,8 @@ class Housekeeping:
         self._seen: dict[int, Stand] = {}  # how far transfers were
         self._postman = Postman(parts.database, self.notices, parts.settings.notices)
         self._sender = transfer_runner(parts, self.notices)
+        syslog = parts.settings.audit.syslog
+        self._audit = [AuditSender(parts.database, syslog, parts.places.state / "audit-sent")] if syslog else []
         self._caretaker = Caretaker(parts.database, self.buffer, lambda: care(parts, self.buffer, self._loop, self._seen))
 
     @property
@@ -48,12 +51,12 @@ class Housekeeping:
     def start(self, loop: Dispatcher | None = None) -> None:
         """Begin to look after everything; returns at once. loop: of the service that runs."""
         self._loop = loop
-        for each in (self._postman, self._sender, self._caretaker, self.purger):
+        for each in (self._postman, self._sender, self._caretaker, self.purger, *self._audit):
             each.start()
 
     def stop(self) -> None:
         """End each after what it has in hand."""
-        for each in (self.purger, self._caretaker, self._sender, self._postman):
+        for each in (*self._audit, self.purger, self._caretaker, self._sender, self._postman):
             each.stop()
 
     def checks(self, actor: Actor) -> list[Check]:

@@ -18,7 +18,7 @@ from passerelle.pipeline import Order
 from passerelle.processing import Recipe, Threshold, default_thresholds
 from passerelle.programs import KINDS
 from passerelle.service.settings_care import BufferSettings, NoticeSettings
-from passerelle.service.settings_people import LdapSettings, PeopleSettings
+from passerelle.service.settings_people import AuditSettings, LdapSettings, PeopleSettings
 from passerelle.service.settings_transfers import TransferSettings
 from passerelle.service.settings_zones import PcSettings, ShareSettings, ZoneSettings, check_pcs
 
@@ -248,6 +248,7 @@ class Settings(Section):
     buffer: BufferSettings = Field(default=BufferSettings(), description="The room of gateway folders, and what may go.")
     notices: NoticeSettings = Field(default=NoticeSettings(), description="Alerts and ends of transfers by mail and chat.")
     people: PeopleSettings = Field(default=PeopleSettings(), description="Log-ins.")
+    audit: AuditSettings = Field(default=AuditSettings(), description="The log of what people did.")
     ldap: LdapSettings = Field(default=LdapSettings(), description="A directory that checks passwords.")
     zones: ZoneSettings = Field(default=ZoneSettings(), description="Places on central storage.")
     transfers: TransferSettings = Field(default=TransferSettings(), description="How datasets are sent to zones.")

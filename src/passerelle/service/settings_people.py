@@ -32,6 +32,18 @@ class PeopleSettings(Section):
     )
 
 
+class AuditSettings(Section):
+    """The log of what people did. It is in the database for ever; a copy elsewhere outlives who owns that."""
+
+    syslog: str = Field(
+        default="",
+        pattern=r"^(|unix:/[^\x00]{1,100}|(tcp|udp)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})$",
+        description="Send each line to a syslog server, too (RFC 5424): unix:SOCKET, tcp://HOST:PORT or udp://HOST:PORT, none of "
+        "which encrypts; a server on this machine can send it on by TLS. Empty: it is sent nowhere.",
+        examples=["unix:/dev/log"],
+    )
+
+
 class LdapSettings(Section):
     """A directory that checks passwords and tells names and groups. The first log-in makes the account here."""
 

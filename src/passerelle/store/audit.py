@@ -86,6 +86,12 @@ def latest(
     return [_entry(found) for found in connection.execute(query)]
 
 
+def after(connection: Connection, last: int, *, limit: int) -> list[Entry]:
+    """Return at most `limit` acts with an id above `last`, oldest first."""
+    query = select(audit).where(audit.c.id > last).order_by(audit.c.id).limit(limit)
+    return [_entry(found) for found in connection.execute(query)]
+
+
 def broken_at(connection: Connection) -> int | None:
     """Return the id of the first row that is not what was written, or whose forerunner is missing; None where all are sound."""
     chain, after = "", 0

@@ -100,7 +100,7 @@ def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequ
         app.include_router(router, dependencies=[Depends(entered)])
     app.mount("/static", _Static(directory=_STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4, exclude_content_types=_AS_THEY_ARE)
-    app.add_middleware(Guard, hosts=tuple(hosts), proxies=tuple(facility.doorkeeper.proxies))
+    app.add_middleware(Guard, attempts=facility.attempts, hosts=tuple(hosts), proxies=tuple(facility.doorkeeper.proxies))
     return app
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from passerelle.web.deps import ActorOf, AuditOf
 router = APIRouter(include_in_schema=False)
 
 _PAGE = 100
+_PIECE = 500  # acts a piece of a download
 _COLUMNS = ("id", "at", "person", "through", "address", "act", "subject", "result", "words", "data")
 Word = Annotated[str, Query(max_length=300)]
 
@@ -66,23 +68,29 @@ def download(
 
 
 def as_csv(entries: Iterable[AuditEntry]) -> Iterator[str]:
-    """Write entries as CSV (RFC 4180); what a spreadsheet would take for a formula is made text by an apostrophe."""
-    yield _csv_line(_COLUMNS)
-    for entry in entries:
-        row = plain(entry)
-        yield _csv_line([_cell(row[name]) for name in _COLUMNS])
+    """Write entries as CSV (RFC 4180), many a piece; what a spreadsheet takes for a formula is made text by an apostrophe."""
+    yield _csv_lines([_COLUMNS])
+    for piece in _pieces(entries):
+        yield _csv_lines([_cell(plain(getattr(entry, name))) for name in _COLUMNS] for entry in piece)
 
 
 def as_json_lines(entries: Iterable[AuditEntry]) -> Iterator[str]:
-    """Write entries as JSON, one a line."""
-    for entry in entries:
-        yield json.dumps(plain(entry), ensure_ascii=True, allow_nan=False) + "\n"
+    """Write entries as JSON, one a line, many lines a piece."""
+    for piece in _pieces(entries):
+        yield "".join(json.dumps(plain(entry), ensure_ascii=True, allow_nan=False) + "\n" for entry in piece)
 
 
-def _csv_line(cells: Iterable[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
-    return line.getvalue()
+def _pieces(entries: Iterable[AuditEntry]) -> Iterator[list[AuditEntry]]:
+    """Each piece of an answer goes through a thread and the compression: one a line costs ten times what the line does."""
+    left = iter(entries)
+    while piece := list(islice(left, _PIECE)):
+        yield piece
+
+
+def _csv_lines(rows: Iterable[Iterable[object]]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return lines.getvalue()
 
 
 def _cell(value: object) -> object:

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from passerelle.core.errors import NotAllowed, NotLoggedIn, PasserelleError, printable
 from passerelle.core.log import logger
+from passerelle.service.attempts import Attempt
 from passerelle.web.answers import Json, page
 from passerelle.web.door import FIRST_PASSWORD, LOG_IN, first_password_for, log_in_for
 
@@ -43,6 +44,9 @@ _WORDS = {
 }
 
 
+_OF_BODIES = {400: Attempt.BODY, 413: Attempt.SIZE}  # of Starlette's parsers
+
+
 def answer(request: Request, status: int, message: str, advice: str = "") -> Response:
     """Return a page or JSON that says what is wrong and what to do."""
     title = _WORDS.get(status, "This did not work")
@@ -64,6 +68,8 @@ def _ours(request: Request, error: Exception) -> Response:
     where = f"{printable(error.path)}: " if error.path else ""
     response = answer(request, error.http_status, where + printable(error.message, 2000), error.advice)
     if isinstance(error, NotLoggedIn):
+        if "authorization" in request.headers:
+            _note(request, Attempt.TOKEN)
         response.headers["www-authenticate"] = 'Bearer realm="passerelle"'
     elsewhere = _way_in(request, error) if isinstance(error, NotAllowed) else ""
     if not elsewhere:
@@ -99,11 +105,15 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return answer(request, 404, "Nothing lies at this address.", "The list of sessions is the place to start from.")
+    if error.status_code in _OF_BODIES:
+        _note(request, _OF_BODIES[error.status_code])
     return answer(request, error.status_code, printable(str(error.detail)))
 
 
 def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if any(detail["loc"][0] == "body" for detail in error.errors()):
+        _note(request, Attempt.BODY)
     sentences = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}." for e in error.errors()[:10]]
     return answer(request, 404 if _bad_number(error) else 422, printable(" ".join(sentences), 1000))
 
@@ -111,6 +121,18 @@ def _validation(request: Request, error: Exception) -> Response:
 def _bad_number(error: RequestValidationError) -> bool:
     """/sessions/abc is an address at which nothing lies."""
     return any(detail["loc"][0] == "path" for detail in error.errors())
+
+
+def _note(request: Request, attempt: Attempt) -> None:
+    """Write down what was refused before any verb was called."""
+    actor, arrival = getattr(request.state, "actor", None), getattr(request.state, "arrival", None)
+    request.app.state.facility.attempts.note(
+        attempt,
+        address="" if arrival is None else arrival.address,
+        path=request.url.path,
+        person="" if actor is None else actor.audit_name,
+        through="token" if "authorization" in request.headers else "page",
+    )
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from passerelle.core.states import Verdict
 from passerelle.processing.recipe import Recipe, Threshold
 from passerelle.service.access import Actor
+from passerelle.service.attempts import Attempt
 from passerelle.service.view import AlertView, EventView, GridView, MovieRow, MovieView, SessionView
 
 
@@ -34,12 +35,25 @@ class Door(Protocol):
         ...
 
 
+class Attempts(Protocol):
+    """Where what is refused at the door is written down. `service.attempts.Attempts` is the real one."""
+
+    def note(self, attempt: Attempt, *, address: str, path: str, person: str = "", through: str = "page") -> None:
+        """Write an attempt down, unless there are too many."""
+        ...
+
+
 class Facility(Protocol):
     """What every page needs; pages of a subject find its verbs beside it (`service.facility.Facility`, `deps.py`)."""
 
     @property
     def doorkeeper(self) -> Door:
         """Who asks."""
+        ...
+
+    @property
+    def attempts(self) -> Attempts:
+        """Where what is refused at the door is written down."""
         ...
 
     def live(self, actor: Actor) -> Status:

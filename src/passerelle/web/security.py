@@ -12,13 +12,16 @@ import re
 import sys
 from collections.abc import Sequence
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from passerelle.service.attempts import Attempt
 from passerelle.web.arrival import TOKEN_COOKIE, Arrival, arrival_of
 from passerelle.web.errors import STRICT, answer
+from passerelle.web.ports import Attempts
 
 TOKEN_HEADER = "x-passerelle-token"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -31,9 +34,16 @@ class Guard:
     """ASGI middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Sequence[str] = (), proxies: Sequence[str] = (), body_limit: int = BODY_LIMIT
+        self,
+        app: ASGIApp,
+        *,
+        attempts: Attempts,
+        hosts: Sequence[str] = (),
+        proxies: Sequence[str] = (),
+        body_limit: int = BODY_LIMIT,
     ) -> None:
         self.app = app
+        self.attempts = attempts
         self.proxies = proxies
         self.hosts = {host.lower() for host in (*LOCAL_HOSTS, *hosts)}
         self.body_limit = body_limit
@@ -60,15 +70,18 @@ class Guard:
 
         refusal = self._refusal(scope, headers, arrival)
         if refusal is not None:
-            response = answer(Request(scope), *refusal)
+            attempt, status, message, advice = refusal
+            await run_in_threadpool(self.attempts.note, attempt, address=arrival.address, path=scope["path"])
+            response = answer(Request(scope), status, message, advice)
             await response(scope, receive, send_with_headers)
             return
         await self.app(scope, _Limited(receive, self.body_limit), send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers, arrival: Arrival) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, headers: Headers, arrival: Arrival) -> tuple[Attempt, int, str, str] | None:
         host = headers.get("host", "")
         if _name(host) not in self.hosts:
             return (
+                Attempt.HOST,
                 400,
                 "This service does not answer to the name that was asked for.",
                 "Open it by localhost, or add the name to web.names in the configuration.",
@@ -77,12 +90,13 @@ class Guard:
             return None
         if not headers.get("authorization", "").lower().startswith("bearer "):
             if not _same_origin(headers, host):
-                return 403, "This change was asked for by a page of another site.", "Make the change on passerelle's own page."
+                words = "This change was asked for by a page of another site.", "Make the change on passerelle's own page."
+                return Attempt.ORIGIN, 403, *words
             sent, token = headers.get(TOKEN_HEADER, ""), arrival.sent_token
             if token is None or not hmac.compare_digest(sent.encode(), token.encode()):
-                return 403, "The page's token is missing or out of date.", "Reload the page, then try again."
+                return Attempt.FORM, 403, "The page's token is missing or out of date.", "Reload the page, then try again."
         if _length(headers) > self.body_limit:
-            return _TOO_LARGE
+            return Attempt.SIZE, *_TOO_LARGE
         return None
 
 
