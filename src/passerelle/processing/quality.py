@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Literal
 
 from passerelle.processing.metrics import BY_NAME, Metric
@@ -21,6 +21,8 @@ _BECAUSE: dict[tuple[str, str], str] = {
     ("residual_gain_ratio", "above"): "the gain reference does not fit the movie",
     ("total_motion_angstrom", "above"): "the stage or the ice drifted",
 }
+# What another reason of the same micrograph may explain as well: then no innocent gain reference is looked for.
+_MAYBE = dict.fromkeys(("residual_gain_sd", "residual_gain_ratio"), ("contamination_percent", "contamination alone may do this"))
 _MOST_DIGITS = 6
 
 
@@ -30,28 +32,31 @@ def judge(metrics: Mapping[str, float | None], thresholds: Mapping[str, Threshol
     metrics: values by name (processing.metrics), in their stored units. A metric that was not measured (absent) is not judged;
     one that is not a number (None, as databases keep it) marks the micrograph. A value exactly on a limit is inside.
     """
-    rejected: list[str] = []
-    marked: list[str] = []
+    rejected: dict[str, tuple[str, str]] = {}
+    marked: dict[str, tuple[str, str]] = {}
     for name, threshold in thresholds.items():
         if name not in metrics:
             continue
         value = metrics[name]
         if value is None or math.isnan(value):
-            marked.append(f"{_label(name)} could not be measured")
-        elif reason := _outside(name, value, threshold.reject_min, threshold.reject_max):
-            rejected.append(reason)
-        elif reason := _outside(name, value, threshold.warn_min, threshold.warn_max):
-            marked.append(reason)
+            marked[name] = (f"{_label(name)} could not be measured", "")
+        elif found := _outside(name, value, threshold.reject_min, threshold.reject_max):
+            rejected[name] = found
+        elif found := _outside(name, value, threshold.warn_min, threshold.warn_max):
+            marked[name] = found
     verdict: Verdict = "reject" if rejected else "warn" if marked else "accept"
-    return verdict, (*rejected, *marked)
+    reasons = rejected | marked
+    outside = {name for name, (_, side) in reasons.items() if side}
+    return verdict, tuple(sentence + _because(name, side, outside) for name, (sentence, side) in reasons.items())
 
 
-def _outside(name: str, value: float, low: float | None, high: float | None) -> str | None:
+def _outside(name: str, value: float, low: float | None, high: float | None) -> tuple[str, str] | None:
+    """Say on which side of its limits a value lies, in a sentence and a word."""
     if high is not None and value > high:
         word = "worse than" if name == "ctf_resolution_angstrom" else "above"
-        return _sentence(name, value, word, high) + _because(name, "above")
+        return _sentence(name, value, word, high), "above"
     if low is not None and value < low:
-        return _sentence(name, value, "below", low) + _because(name, "below")
+        return _sentence(name, value, "below", low), "below"
     return None
 
 
@@ -71,8 +76,9 @@ def _sentence(name: str, value: float, word: str, limit: float) -> str:
     return f"{metric.label} {value_text}{space} is {word} {limit_text}{space}"
 
 
-def _because(name: str, side: str) -> str:
-    reason = _BECAUSE.get((name, side))
+def _because(name: str, side: str, outside: Container[str]) -> str:
+    other, maybe = _MAYBE.get(name, ("", ""))
+    reason = maybe if other in outside else _BECAUSE.get((name, side))
     return f": {reason}" if reason else ""
 
 

@@ -48,6 +48,19 @@ def test_reasons_to_reject_come_before_reasons_to_mark():
     assert reasons[1].startswith("CTF score 0.010 is below 0.05")
 
 
+@pytest.mark.parametrize(
+    ("contamination", "cause"),
+    [
+        (22.0, "contamination alone may do this"),
+        (2.0, "the gain reference does not fit the movie"),
+        (None, "the gain reference does not fit the movie"),
+    ],
+)
+def test_a_gain_reference_is_not_blamed_for_what_contamination_may_have_done(contamination: float | None, cause: str):
+    _, reasons = judge({"residual_gain_sd": 0.119, "contamination_percent": contamination}, default_thresholds())
+    assert f"Residual gain SD 0.119 is above 0.04: {cause}" in reasons
+
+
 def test_a_reason_speaks_the_unit_that_pages_show():
     _, reasons = judge({"defocus_angstrom": 51234.0}, {"defocus_angstrom": Threshold(warn_max=40000.0)})
     assert reasons == ("Defocus 5.12 µm is above 4 µm",)
