@@ -18,7 +18,21 @@ from passerelle.service.settings_care import ReceiverSettings
 from passerelle.service.settings_zones import PcSettings
 
 _WIDTH = 100
-_SECTIONS = ("state", "web", "work", "programs", "alerts", "buffer", "notices", "people", "ldap", "zones", "transfers", "shares")
+_SECTIONS = (
+    "state",
+    "web",
+    "work",
+    "programs",
+    "alerts",
+    "buffer",
+    "notices",
+    "people",
+    "audit",
+    "ldap",
+    "zones",
+    "transfers",
+    "shares",
+)
 _HEAD = """\
 # The configuration of passerelle. Every setting is listed; a line that starts with "# " and holds `key = value` shows a default
 # (or an example, where there is none): take away the "# " to change it. Unknown keys are refused.

@@ -373,7 +373,12 @@ def test_guessing_is_slowed_down_by_address_whatever_the_names(logins: LogIns) -
     logins.log_in("bob", OTHER, address="10.0.0.1", at=100.5)
 
 
-def test_guesses_that_come_at_the_same_moment_are_counted_before_they_are_looked_at(logins: LogIns) -> None:
+def test_guesses_that_come_at_the_same_moment_are_counted_before_they_are_looked_at(
+    database: Database, passwords: Passwords, people: People
+) -> None:
+    patient = Database(database.url)  # as the service has it: twenty write at once
+    logins = LogIns(patient, PeopleSettings(), passwords, sources={}, machine_groups=lambda name: frozenset({name}))
+
     def guess(number: int) -> type[BaseException]:
         with pytest.raises((NotLoggedIn, TooManyTries)) as told:
             logins.log_in("bob", f"wrong {number}", address=f"10.0.0.{number}", at=100.0)
@@ -381,6 +386,7 @@ def test_guesses_that_come_at_the_same_moment_are_counted_before_they_are_looked
 
     with ThreadPoolExecutor(20) as volley:
         answers = list(volley.map(guess, range(40)))
+    patient.close()
     assert answers.count(NotLoggedIn) <= 5 + 2, "two are looked at at a time"
     assert answers.count(TooManyTries) >= 33
 
