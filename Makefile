@@ -47,8 +47,8 @@ bench-%: setup-test debian-packages ## one goal, this project and a peer side by
 	$(BIN)/python -m bench.$(subst -,_,$*) $(ARGS)
 
 soak: setup-test debian-packages ## the faults of the copy and the fuzzed requests, many times more of each (two hours)
-	PASSERELLE_SOAK_CUTS=1000 PASSERELLE_SOAK_KILLS=5000 PASSERELLE_SOAK_FLIPS=4400 PASSERELLE_SOAK_SCHEDULES=5000 PASSERELLE_SOAK_RACES=1000000 PASSERELLE_SOAK_FILES=1000000 PASSERELLE_SOAK_HOLE_GIB=1024 PASSERELLE_SOAK_REQUESTS=1000000 PASSERELLE_FUZZ_SEED=$$(date +%s) \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -s -o timeout=7200 tests/crash -k "transfer or fuzzed" $(ARGS)
+	PASSERELLE_SOAK_CUTS=1000 PASSERELLE_SOAK_KILLS=5000 PASSERELLE_SOAK_SERVICE_KILLS=1000 PASSERELLE_SOAK_FLIPS=4400 PASSERELLE_SOAK_SCHEDULES=5000 PASSERELLE_SOAK_RACES=1000000 PASSERELLE_SOAK_FILES=1000000 PASSERELLE_SOAK_HOLE_GIB=1024 PASSERELLE_SOAK_REQUESTS=1000000 PASSERELLE_FUZZ_SEED=$$(date +%s) \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -s -o timeout=7200 tests/crash -k "transfer or fuzzed or send_kill" $(ARGS)
 
 wheel: setup-test ## build the wheel, assets bundled
 	$(PIP) install build && $(BIN)/python -m build --wheel

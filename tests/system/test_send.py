@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pwd
-import random
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,111 +19,14 @@ from blake3 import blake3
 
 from passerelle.core.states import PersonState, SessionState, TransferState
 from passerelle.service.access import POWERS, Actor, PersonRole, Through, this_account
-from passerelle.service.datasets import Datasets
-from passerelle.service.instruments import instrument_of
-from passerelle.service.settings import Settings, read_settings
 from passerelle.service.settings_people import PeopleSettings
-from passerelle.service.transfer_runner import TransferRunner
 from passerelle.service.transfer_view import TransferView
-from passerelle.service.transfers import Transfers
-from passerelle.service.zones import Zones
-from passerelle.store import Database, connect, people, sessions
-from passerelle.store.transfers import Transfer
+from passerelle.store import people, sessions
 from passerelle.transfer import verify_dataset
 from passerelle.zones import Who, ZoneKind
+from tests.send_place import ME, OWNER, ROOT, Place, give, same, wait
 
-ROOT = os.getuid() == 0
-ME = this_account().name
-OWNER = "games" if ROOT else ME  # an account that every Debian has
-KILLS = int(os.environ.get("PASSERELLE_KILLS", "30"))
 needs_root = pytest.mark.skipif(not ROOT, reason="only root mounts a file system")
-_ENDS = {TransferState.DONE, TransferState.INCOMPLETE, TransferState.FAILED, TransferState.CANCELLED}
-CONFIG = """
-[state]
-folder = "state"
-[zones]
-folder = "zones"
-server = "zones"
-[transfers]
-leave_free_percent = 0
-[instruments.xrd]
-folder = "gateway"
-processing = false
-"""
-
-
-class Place:
-    """A facility in a folder, with one instrument and one zone; `run` has its transfers run in this process."""
-
-    def __init__(self, folder: Path, zone: Path | None = None) -> None:
-        self.folder = folder
-        self.gateway = folder / "gateway"
-        self.gateway.mkdir()
-        (folder / "passerelle.toml").write_text(CONFIG)
-        self.settings: Settings = read_settings(folder / "passerelle.toml")
-        self.database: Database = connect(self.settings.database_url, busy_seconds=0.3)
-        instruments = {name: instrument_of(name, each) for name, each in self.settings.instruments.items()}
-        zones = self.zones = Zones(self.database, self.settings)
-        self.datasets = Datasets(self.database, instruments)
-        self.transfers = Transfers(self.database, self.settings, self.datasets, zones)
-        writers = Who.of([ME]) if ME != OWNER else Who()
-        zones.create(this_account(), "home", kind=ZoneKind.PLATFORM, owner=OWNER, root=zone, writers=writers)
-        self.root = Path(zones.get(this_account(), "home").linux)
-        self.told: list[Transfer] = []
-        self._instruments = instruments
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[TransferRunner]:
-        runner = TransferRunner(
-            self.database,
-            self.settings,
-            self._instruments,
-            self.datasets,
-            ended=lambda connection, transfer: self.told.append(transfer),
-        )
-        runner.start()
-        try:
-            yield runner
-        finally:
-            runner.stop()
-
-    def write(self, name: str, size: int = 3000) -> Path:
-        path = self.gateway / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(size))
-        return path
-
-    def dataset(self, name: str = "crystal", files: int = 40, size: int = 3000) -> None:
-        for number in range(files):
-            self.write(f"{name}/scan/{number:04}.cbf", size + number)
-        self.write(f"{name}/log.txt", 10)
-
-    def send(self, name: str = "crystal", **options: Any) -> TransferView:
-        return self.transfers.send(this_account(), self.datasets.named(this_account(), f"xrd/{name}"), "home", **options)
-
-    def get(self, number: int) -> TransferView:
-        return self.transfers.get(this_account(), number)
-
-    def until(self, number: int, reached: Callable[[TransferView], bool], seconds: float = 90.0) -> TransferView:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            view = self.get(number)
-            if reached(view):
-                return view
-            time.sleep(0.05)
-        raise AssertionError(f"after {seconds} s: {self.get(number)}")
-
-    def under_way(self, number: int) -> None:
-        """Wait until its first files have their final names."""
-        target = self.target(self.get(number))
-        wait(lambda: any(target.rglob("*.cbf")), pause=0.01)
-        assert self.get(number).state is TransferState.RUNNING
-
-    def ended(self, number: int, seconds: float = 90.0) -> TransferView:
-        return self.until(number, lambda view: view.state in _ENDS, seconds)
-
-    def target(self, view: TransferView) -> Path:
-        return Path(view.linux)
 
 
 @pytest.fixture
@@ -143,19 +42,6 @@ def place(folder: Path) -> Iterator[Place]:
     made = Place(folder)
     yield made
     made.database.close()
-
-
-def same(source: Path, target: Path) -> None:
-    """Hold two folders against each other with cmp, and the manifest against digests of our own."""
-    names = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
-    there = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file() and ".passerelle" not in path.parts}
-    assert there == names
-    for name in names:
-        assert subprocess.run(["cmp", "--silent", source / name, target / name]).returncode == 0, name
-    rows = [json.loads(line) for line in (target / ".passerelle" / "manifest.jsonl").read_bytes().splitlines()[1:-1]]
-    assert {row["path"]: row["blake3"] for row in rows} == {
-        name: blake3((source / name).read_bytes()).hexdigest() for name in names
-    }
 
 
 def test_a_folder_of_no_known_layout_arrives_and_is_certified(place: Place) -> None:
@@ -474,57 +360,6 @@ def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_t
         subprocess.run(["umount", "--lazy", folder / "state"], check=True)
 
 
-# -- the service is killed
-
-
-def test_a_service_that_is_killed_at_any_moment_goes_on_and_loses_nothing(place: Place) -> None:
-    """Kill -9 at random moments, until each of the transfers is done; what was verified before a kill is never copied again."""
-    place.dataset(files=700, size=60_000)
-    place.write("crystal/big.h5", 30_000_000)
-    dice = random.Random(5)
-    kills = sent = 0
-    current: TransferView | None = None
-    finished: list[TransferView] = []
-    deadline = time.monotonic() + 60 + 12 * KILLS
-    while kills < KILLS and time.monotonic() < deadline:
-        if current is None or place.get(current.id).state is TransferState.DONE:
-            if current is not None:
-                finished.append(place.get(current.id))
-            sent += 1
-            current = place.send(folder=f"copy {sent}")
-        service = start(place)
-        time.sleep(dice.uniform(0.0, 2.5))
-        service.kill()
-        service.wait()
-        kills += 1
-        wait(lambda: not couriers())
-        state = place.get(current.id).state
-        assert state in {TransferState.QUEUED, TransferState.RUNNING, TransferState.DONE}, state
-    assert current is not None
-    service = start(place)
-    try:
-        finished.append(place.ended(current.id, seconds=120))
-    finally:
-        service.terminate()
-        service.wait()
-    for done in finished:
-        assert (done.state, done.files, done.problem_count) == (TransferState.DONE, 702, 0), done
-        same(place.gateway / "crystal", place.target(done))
-        assert not list(place.target(done).rglob(".p-*"))
-    print(f"\n{kills} kills, {sum(each.attempts for each in finished)} attempts of {len(finished)} transfers, all whole")
-    assert kills == KILLS
-
-
-def start(place: Place) -> subprocess.Popen[bytes]:
-    ready = place.settings.state.folder / "ready"
-    ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "passerelle.testing.send_service", str(place.folder / "passerelle.toml")]
-    service = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait(lambda: ready.exists() or service.poll() is not None)
-    assert service.poll() is None
-    return service
-
-
 def couriers() -> list[psutil.Process]:
     """The processes that bring datasets, of tests that run here."""
     found = []
@@ -533,16 +368,3 @@ def couriers() -> list[psutil.Process]:
         if any("transfer.courier import main" in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
-
-
-def give(folder: Path) -> None:
-    account = pwd.getpwnam(OWNER)
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, account.pw_uid, -1)
-
-
-def wait(reached: Callable[[], object], seconds: float = 60.0, pause: float = 0.05) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(pause)
