@@ -87,9 +87,13 @@ class Storm:
         place = self.place
         made = service("serve", "--config", str(place.folder / "passerelle.toml"), log=str(place.folder / "log"))
         self.started += 1
-        time.sleep(self.dice.uniform(0.0, 2.2))
+        if self.dice.random() < 0.3:  # while it starts
+            time.sleep(self.dice.uniform(0.0, 1.0))
+        else:
+            wait(lambda: answers(self.port) or made.exitcode is not None)
+            time.sleep(self.dice.uniform(0.0, 2.5))
+            self.answered += 1
         assert made.exitcode is None, (place.folder / "log").read_text()[-2000:]
-        self.answered += answers(self.port)
         assert made.pid is not None
         children = psutil.Process(made.pid).children(recursive=True)
         how = self.dice.choice(["alone", "alone", "with all", "after one"])

@@ -97,7 +97,7 @@ def create_app(facility: Facility, *, files_beneath: Sequence[Path], hosts: Sequ
     app.include_router(door.router)
     app.include_router(monitoring.router)  # its numbers ask who asks by themselves
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(entered)])
+        app.include_router(router, dependencies=[Depends(entered)], responses=errors.DOCUMENTED)
     app.mount("/static", _Static(directory=_STATIC), name="static")
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4, exclude_content_types=_AS_THEY_ARE)
     app.add_middleware(Guard, attempts=facility.attempts, hosts=tuple(hosts), proxies=tuple(facility.doorkeeper.proxies))

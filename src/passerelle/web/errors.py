@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -44,6 +46,24 @@ _WORDS = {
 }
 
 
+class ErrorWords(BaseModel):
+    """What is wrong, and what to do."""
+
+    title: str
+    message: str
+    advice: str
+
+
+class ErrorAnswer(BaseModel):
+    """What programs get in place of an answer."""
+
+    error: ErrorWords
+
+
+# for the documentation of the API: any operation may answer so
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": words} for status, words in _WORDS.items() if status != 500
+}
 _OF_BODIES = {400: Attempt.BODY, 413: Attempt.SIZE}  # of Starlette's parsers
 
 
