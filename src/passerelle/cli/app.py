@@ -12,6 +12,7 @@ from passerelle.cli import (
     buffer,
     care,
     demo,
+    hand,
     people,
     process,
     recompress,
@@ -54,7 +55,7 @@ def _options(
     configure_log(verbose=verbose, as_json=log_json)
 
 
-for module in (serve, process, sessions, send, transfer, recompress, zones, shares, people, buffer, care, simulate, demo):
+for module in (serve, hand, process, sessions, send, transfer, recompress, zones, shares, people, buffer, care, simulate, demo):
     module.register(app)
 
 

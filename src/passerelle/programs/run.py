@@ -125,7 +125,7 @@ def run_to_end(
             except BaseException:
                 _end(process)
                 raise
-            return Ended(words[0], process.returncode, _text(said, _MOST_BYTES), _last_words(complained, said))
+            return Ended(words[0], process.returncode, _text(said, _MOST_BYTES), last_words(complained, said))
     except OSError as error:
         raise StorageError(f"could not be run: {error.strerror or error}.", path=words[0]) from error
 
@@ -181,7 +181,7 @@ class Conversation:
 
     def last_words(self) -> str:
         """Return the line of its standard error that tells best what went wrong."""
-        return _last_words(self._complained)
+        return last_words(self._complained)
 
     def close(self) -> None:
         """End the program, with what it has started, if it has not ended."""
@@ -215,7 +215,7 @@ def _text(stream: IO[bytes], most: int) -> str:
     return stream.read().decode(errors="surrogateescape")
 
 
-def _last_words(*streams: IO[bytes]) -> str:
+def last_words(*streams: IO[bytes]) -> str:
     """Return the line that tells best what went wrong: the last one that names a fault, else the last one at all."""
     for stream in streams:
         lines = [line.strip() for line in _text(stream, _TAIL_BYTES).splitlines()]

@@ -10,8 +10,10 @@ from passerelle.core.errors import BadConfiguration
 from passerelle.zones import Accounts
 
 
-def machine_accounts(group: str = "") -> Accounts:
-    """Return how names become numbers here, and what this process may do. group: that files of zones get; empty: its own.
+def machine_accounts(group: str = "", service: int | None = None) -> Accounts:
+    """Return how names become numbers here, and what this process may do.
+
+    group: that files of zones get; empty: its own. service: the account of a service that is not root, where root's hand writes.
 
     Raises:
         BadConfiguration: there is no such group.
@@ -22,7 +24,8 @@ def machine_accounts(group: str = "") -> Accounts:
         if found is None:
             raise BadConfiguration(f"zones.group: there is no group {group!r} on this machine.", advice="Make it: groupadd.")
         service_gid = found
-    return Accounts(uid_of, gid_of, groups_of, os.geteuid(), service_gid, may_give=os.geteuid() == 0)
+    root = os.geteuid() == 0
+    return Accounts(uid_of, gid_of, groups_of, os.geteuid(), service_gid, root, service if root else None)
 
 
 def uid_of(name: str) -> int | None:

@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from passerelle.core import errors
 from passerelle.core.errors import PasserelleError, ProgramFailed, printable
@@ -15,6 +16,7 @@ from passerelle.core.states import TransferState
 from passerelle.programs import Conversation
 from passerelle.store.transfers import Transfer
 from passerelle.transfer.courier import COMMAND, MOST_TOLD, Order
+from passerelle.transfer.handed import Handed
 
 _STOP_SECONDS = 20.0  # a courier that was asked to stop and hangs, perhaps in a dead mount, is killed
 _LATEST = 12
@@ -30,17 +32,35 @@ class Outcome:
     error: PasserelleError | None = None
 
 
+class Courier(Protocol):
+    """A process that brings a dataset, as a carriage speaks with it; `Conversation` says what each does."""
+
+    def say(self, line: str) -> None: ...
+    def heard(self) -> list[str]: ...
+    def code(self) -> int | None: ...
+    def last_words(self) -> str: ...
+    def close(self) -> None: ...
+
+
+def start_courier(order: Order, hand: Path | None = None) -> Courier:
+    """Start the process that brings what is ordered; by root's hand, which listens at `hand`, where that is given.
+
+    Raises:
+        StorageError: it cannot be started. Busy, NotAllowed: as `Handed`.
+    """
+    if hand is not None:
+        return Handed(hand, order)
+    courier = Conversation([sys.executable, *COMMAND])
+    courier.say(order.line())
+    return courier
+
+
 class Carriage:
     """A transfer that runs. Used by one thread, which must be the one that made it."""
 
-    def __init__(self, transfer: Transfer, order: Order, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start.
-
-        Raises:
-            StorageError: the process cannot be started.
-        """
+    def __init__(self, transfer: Transfer, courier: Courier, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take a courier on its way."""
         self.transfer = transfer
-        self.follow = order.follow
         self.outcome: Outcome | None = None
         self._before = (transfer.moved_bytes, transfer.seconds)
         self._clock = clock
@@ -50,8 +70,7 @@ class Carriage:
         self._last: dict[str, Any] = {}
         self._stopped_at: float | None = None
         self._closed = False
-        self._courier = Conversation([sys.executable, *COMMAND])
-        self._courier.say(order.line())
+        self._courier = courier
 
     @property
     def stopping(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
-from passerelle.core.errors import NotAllowed
+from passerelle.core.errors import NotAllowed, storage_errors
 from passerelle.service.accounts import account_of
 from passerelle.service.datasets import Dataset, Datasets
 from passerelle.service.selections import SelectionKind
@@ -41,6 +42,18 @@ def account_for(zone: Zone, *, lookup: Lookup = account_of, root: bool | None = 
             f"Zone {zone.name} belongs to {zone.owner}: nothing is written as root.", advice="Give the zone to a person."
         )
     return Account(zone.owner, user, group, tuple(each for each in groups if each))
+
+
+def hand_for(zone: Zone, settings: TransferSettings) -> Path | None:
+    """Return where root's hand is asked to write into a zone; None where the service writes itself: as root, or what is its own.
+
+    Raises:
+        NotFound, StorageError: the zone's folder is not there.
+    """
+    if settings.hand is None or os.geteuid() == 0:
+        return None
+    with storage_errors(zone.root):
+        return None if zone.root.stat().st_uid == os.geteuid() else settings.hand
 
 
 def leg_of(transfer: Transfer) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from passerelle.core.errors import PasserelleError
 from passerelle.gateway import FolderState
+from passerelle.service import checks_hand
 from passerelle.service import checks_machine as machine
 from passerelle.service import checks_service as service
 from passerelle.service.buffer import Buffer
@@ -40,6 +41,7 @@ def care(
     checks += [*_guarded("clocks of PCs", machine.clocks_of_pcs(parts.database, list(parts.instruments)))]
     checks += [*machine.certificates(parts.settings), *_guarded("smbd", service.samba_runs(parts))]
     checks += [*service.backup(parts), *_guarded("notices", service.notices_sent(parts))]
+    checks += checks_hand.hand(parts.settings)
     checks += [*_guarded("transfers", service.transfers_flow(parts, seen)), *_guarded("last movie", _last_files(parts))]
     if loop is not None:
         checks.append(_loop(loop))

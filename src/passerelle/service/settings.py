@@ -353,6 +353,7 @@ def anchored(settings: Settings, base: Path) -> Settings:
     shares = settings.shares.model_copy(
         update={"folder": absolute(settings.shares.folder), "private": absolute(settings.shares.private)}
     )
+    transfers = settings.transfers.model_copy(update={"hand": absolute(settings.transfers.hand)})
     secrets = {name: absolute(getattr(settings.ldap, name)) for name in ("ca_file", "bind_password_file")}
     return settings.model_copy(
         update={
@@ -361,6 +362,7 @@ def anchored(settings: Settings, base: Path) -> Settings:
             "programs": programs,
             "zones": zones,
             "shares": shares,
+            "transfers": transfers,
             "web": web,
             "ldap": settings.ldap.model_copy(update=secrets),
             "notices": settings.notices.model_copy(update={"urls_file": absolute(settings.notices.urls_file)}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from passerelle.core.config import Section
@@ -23,6 +25,12 @@ class TransferSettings(Section):
     )
     processes: int = Field(
         default=0, ge=0, le=256, description="Processes of one transfer for small files; 0: one a processor, two at most."
+    )
+    hand: Path | None = Field(
+        default=None,
+        description="Where root's hand listens (`passerelle hand`), by which a service that is not root writes as the owners of "
+        "zones.",
+        examples=["/run/passerelle-hand/socket"],
     )
     leave_free_percent: float = Field(
         default=1.0, ge=0, le=50, description="So much of a zone's disk is left free; what would not fit is not begun."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,9 +19,9 @@ from passerelle.core.log import logger
 from passerelle.core.states import PersonState, SessionState, TransferState
 from passerelle.service.access import POWERS, Actor, PersonRole, Through
 from passerelle.service.accounts import groups_of
-from passerelle.service.carriage import Carriage, Outcome
+from passerelle.service.carriage import Carriage, Outcome, start_courier
 from passerelle.service.datasets import Dataset, Datasets
-from passerelle.service.errands import order_for
+from passerelle.service.errands import hand_for, order_for
 from passerelle.service.instrument_access import sight
 from passerelle.service.instruments import Instrument
 from passerelle.service.selections import SelectionKind
@@ -136,17 +137,20 @@ class TransferRunner:
                 row = transfers.get(connection, each.transfer.id)
                 transfers.note(connection, row.id, **each.outcome.values)
                 if row.state is TransferState.RUNNING:
-                    moved = self._conclude(connection, row, each.outcome, now)
-                    if moved.state is not TransferState.QUEUED:
-                        self._ended(connection, moved)
+                    self._conclude(connection, row, each.outcome, now)
         self._noted_at = now
         for each in over:
             del self._running[each.transfer.id]
             if each.outcome is not None and each.outcome.error is None:
                 self._failures.pop(each.transfer.id, None)
 
-    def _conclude(self, connection: Connection, row: Transfer, outcome: Outcome, now: float) -> Transfer:
+    def _conclude(self, connection: Connection, row: Transfer, outcome: Outcome, now: float) -> None:
         """Move a row that ran to what it came to, or back into the queue where it may pass by itself."""
+        moved = self._moved(connection, row, outcome, now)
+        if moved.state is not TransferState.QUEUED:
+            self._ended(connection, moved)
+
+    def _moved(self, connection: Connection, row: Transfer, outcome: Outcome, now: float) -> Transfer:
         error = outcome.error
         values: dict[str, Any] = {} if error is None else {"error": error.message, "advice": error.advice}
         if outcome.state is None:  # it was stopped, and the row still says that it is to run
@@ -175,7 +179,7 @@ class TransferRunner:
                 self._fail(row, error, now)
                 carriage.stop()
                 continue
-            if carriage.follow and self._source_closed(row):
+            if row.follow and self._source_closed(row):
                 carriage.close_source()
         for number, row in standing.items():
             if row.state is TransferState.RUNNING and number not in self._running:
@@ -194,17 +198,18 @@ class TransferRunner:
                 and each.id not in self._running  # else its last process still ends
                 and each.id not in self._preparing
             ]
-            running = [each.transfer.person for each in self._running.values() if each.follow is follow]
+            running = [each.transfer.person for each in self._running.values() if each.transfer.follow is follow]
             running += [each.row.person for each in self._preparing.values() if each.row.follow is follow]
             chosen += next_ones(waiting, running, starts, places=places, now=now)
         return chosen
 
-    def _prepare(self, row: Transfer, zone: Zone) -> Order:
-        """Look whether a transfer can be done, and return what its process is told. Takes as long as the disks do."""
+    def _prepare(self, row: Transfer, zone: Zone) -> tuple[Order, Path | None]:
+        """Look whether a transfer can be done; return what its process is told, and by which hand. Takes as long as disks do."""
         self._check_rights(row, zone)
         dataset = self._dataset(row)
         self._check_room(row, dataset, zone)
-        return order_for(row, dataset, zone, self._datasets, self._settings.transfers)
+        hand = hand_for(zone, self._settings.transfers)
+        return order_for(row, dataset, zone, self._datasets, self._settings.transfers), hand
 
     def _start(self, prepared: Preparation, now: float) -> None:
         """Start a transfer, or say why that cannot be."""
@@ -221,9 +226,10 @@ class TransferRunner:
                 connection, row.id, TransferState.RUNNING, at=now, progress={}, problem_count=0, problems=[]
             )
         try:
-            self._running[row.id] = Carriage(row, prepared.order)
+            self._running[row.id] = Carriage(row, start_courier(prepared.order, prepared.hand))
         except PasserelleError as error:
-            self._fail(row, error, now)
+            with self._database.write() as connection:
+                self._conclude(connection, row, Outcome(TransferState.FAILED, {}, error), now)
 
     def _fail(self, row: Transfer, error: PasserelleError, now: float) -> None:
         with self._database.write() as connection:
@@ -304,19 +310,21 @@ class TransferRunner:
 class Preparation:
     """A transfer that is looked at before it starts, in a thread of its own: a disk that hangs holds up no other.
 
-    order: what its process is told, or error: why it cannot start; neither, while that is not known.
+    order: what its process is told (hand: by whom it is started), or error: why it cannot start; neither, while not known.
     """
 
-    def __init__(self, row: Transfer, zone: Zone, prepare: Callable[[Transfer, Zone], Order]) -> None:
+    def __init__(self, row: Transfer, zone: Zone, prepare: Callable[[Transfer, Zone], tuple[Order, Path | None]]) -> None:
         self.row = row
         self.order: Order | None = None
+        self.hand: Path | None = None
         self.error: PasserelleError | None = None
         self._zone, self._prepare = zone, prepare
         threading.Thread(target=self._run, name=f"transfer-{row.id}", daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self.order = self._prepare(self.row, self._zone)
+            order, self.hand = self._prepare(self.row, self._zone)
+            self.order = order
         except PasserelleError as error:
             self.error = error
 

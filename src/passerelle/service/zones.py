@@ -17,6 +17,7 @@ from passerelle.service.access import Actor, Power, Through
 from passerelle.service.accounts import machine_accounts
 from passerelle.service.audit import acting
 from passerelle.service.settings import Settings
+from passerelle.service.zone_hand import keep_to_folders, left_to_root, looker_of, may_make
 from passerelle.service.zone_view import (
     FolderView,
     UsageView,
@@ -80,7 +81,7 @@ class Zones:
         rights_changed: Callable[[Actor], Sequence[str]] = lambda actor: (),
     ) -> None:
         self._database, self._settings = database, settings
-        self._accounts = accounts or (lambda: machine_accounts(settings.zones.group))
+        self._accounts = accounts or (lambda: machine_accounts(settings.zones.group, looker_of(settings)))
         self._rights_changed = rights_changed
 
     # -- read --
@@ -198,6 +199,8 @@ class Zones:
             with self._database.read() as connection:
                 if zones.find(connection, name) is None:
                     self._check_root(zone, zones.every(connection))
+            keep_to_folders(zone, self._settings, self._accounts())
+            may_make(place, name, owner)
             made = _make_folder(place)
             notes = self._settle(zone, fresh=made)
             with self._database.write() as connection:
@@ -315,7 +318,9 @@ class Zones:
         """
         with acting(self._database, actor, "zone_repair", f"zone:{name}") as deed:
             _, zone = self._permitted(actor, ZoneAct.GOVERN, name)
-            settled = settle_rights(zone.root, wanted(zone, self._accounts(), hands=self._hands(zone)), dry=dry)
+            accounts = self._accounts()
+            keep_to_folders(zone, self._settings, accounts)
+            settled = settle_rights(zone.root, wanted(zone, accounts, hands=self._hands(zone)), dry=dry)
             deed.data = {"seen": settled.seen, "changed": settled.changed, "left": len(settled.left), "dry": dry}
         return settled
 
@@ -403,6 +408,9 @@ class Zones:
     def _settle(self, zone: Zone, *, fresh: bool = False) -> tuple[str, ...]:
         """Bring a zone's files to its rights; return words about what was not reached."""
         accounts = self._accounts()
+        keep_to_folders(zone, self._settings, accounts)
+        if words := left_to_root(zone, self._settings, accounts):
+            return words
         alone = not (zone.readers.people | zone.readers.groups | zone.writers.people | zone.writers.groups)
         own = accounts.user_of(zone.owner) in (None, accounts.service_uid)
         if not accounts.may_give and alone and own and zone.state is ZoneState.ACTIVE and not has_list(zone.root):

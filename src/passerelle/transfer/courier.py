@@ -7,11 +7,13 @@
           {"ended": {…}}   or   {"error": [kind, message, advice]}
 
 It ends when its input does, and dies with the service: what it has verified is in the journal of the target, and the next one
-goes on from there.
+goes on from there. Where root's hand has started it (`hand`), the hand has decided who writes and between which ends; what the
+order says of that does not count.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -39,6 +41,7 @@ COMMAND = (
     "-c",
     "from passerelle.transfer.courier import main; main()",
 )  # nothing of the folder it starts in is loaded
+HAND_COMMAND = (*COMMAND[:-1], "from passerelle.transfer.courier import main_of_hand; main_of_hand()")
 MOST_TOLD = 100  # problems and notes that are told in words; all are counted
 _LATEST = 12
 _TELL_SECONDS = 0.5
@@ -76,16 +79,55 @@ class Order(NamedTuple):
         return Order(tuple(source), tuple(target), leg, who, selection, tuple(left_out), *rest)
 
 
+class Errand(NamedTuple):
+    """What root's hand has decided: between which ends, as whom. parent: the process that the courier dies with."""
+
+    source: tuple[str, str]
+    target: tuple[str, str]
+    account: Account
+    parent: int
+
+    def line(self) -> str:
+        """Return the errand as the process reads it."""
+        return json.dumps(self)
+
+    @staticmethod
+    def of(line: str | bytes) -> Errand:
+        """Read an errand."""
+        source, target, (name, user, group, groups), parent = json.loads(line)
+        return Errand(tuple(source), tuple(target), Account(name, user, group, tuple(groups)), parent)
+
+
 def main() -> None:
     """Bring what standard input orders."""
     parent = os.getppid()
     order = Order.of(sys.stdin.buffer.readline())
+    _do(order.account, parent, lambda: order)
+
+
+def main_of_hand() -> None:
+    """Bring what standard input orders, between the ends and as the account of an errand. Argument: the errand's descriptor.
+
+    Nothing of the service is read before root is given up.
+    """
+    with open(int(sys.argv[1]), "rb") as stream:  # noqa: PTH123 - a descriptor
+        errand = Errand.of(stream.read())
+
+    def order() -> Order:
+        ordered = Order.of(sys.stdin.buffer.readline())
+        processes = min(ordered.processes or 1, os.cpu_count() or 1)
+        return ordered._replace(source=errand.source, target=errand.target, account=errand.account, processes=processes)
+
+    _do(errand.account, errand.parent, order)
+
+
+def _do(account: Account | None, parent: int, order: Callable[[], Order]) -> None:
     say = _Said()
     try:
-        if order.account is not None:
-            become(order.account)
+        if account is not None:
+            become(account)
         kernel.die_with_parent(parent)  # after the change of account, which would undo it
-        say.ended(_bring(order, say))
+        say.ended(_bring(order(), say))
     except PasserelleError as error:
         say.error(error)
 
@@ -145,8 +187,9 @@ def _watch_root(root: Path, lose: Callable[[PasserelleError], None]) -> None:
 
 
 def _listen(words: dict[str, Callable[[], None]]) -> None:
-    for line in sys.stdin.buffer:
-        words[json.loads(line)["word"]]()
+    with contextlib.suppress(ConnectionError):
+        for line in sys.stdin.buffer:
+            words[json.loads(line)["word"]]()
     words["stop"]()  # nobody is there any more
 
 
@@ -200,5 +243,5 @@ class _Said:
         try:
             while content:
                 content = content[os.write(1, content) :]
-        except BrokenPipeError:  # the service is gone, and this process with it in a moment
+        except ConnectionError:  # the service is gone, and this process with it in a moment
             return

@@ -21,6 +21,7 @@ class Accounts:
 
     service_uid, service_gid: the account that copies and processes; it reads and writes everywhere, as the facility's hand.
     may_give: files may be given to others (root, or CAP_CHOWN); without it everything stays the service's own.
+    looker_uid: the account of a service for which root settles rights: it looks into all zones, and writes to none.
     """
 
     user_of: Lookup
@@ -29,6 +30,7 @@ class Accounts:
     service_uid: int
     service_gid: int
     may_give: bool
+    looker_uid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def wanted(zone: Zone, accounts: Accounts, *, hands: Iterable[str] = ()) -> Want
     given = accounts.service_uid
     if accounts.may_give and owner_uid is not None and zone.owner in people.writers.people:
         given = owner_uid
+    if accounts.looker_uid is not None:
+        users[accounts.looker_uid] = users.get(accounts.looker_uid, 0) | ENTER
     users.pop(given, None)  # the owner's own bits are another entry
     if accounts.service_uid not in (given, 0):
         users[accounts.service_uid] = _ALL
