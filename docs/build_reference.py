@@ -13,6 +13,7 @@ from passerelle.cli.app import app
 from passerelle.processing import METRICS
 from passerelle.processing.recipe import Threshold
 from passerelle.service.settings import Settings
+from passerelle.transfer.hand_rules import HandRules
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -49,7 +50,7 @@ def configuration_page() -> str:
         "`passerelle init FOLDER` writes a commented `passerelle.toml`. Unknown keys are refused by name.",
         "",
     ]
-    for title, model in _sections(Settings, ""):
+    for title, model in [*_sections(Settings, ""), ("hand.toml", HandRules)]:
         lines += [f"## {title or 'top level'}", "", (model.__doc__ or "").strip().split("\n\n")[0].replace("\n", " "), ""]
         lines += ["| key | default | meaning |", "|---|---|---|"]
         for name, field in model.model_fields.items():

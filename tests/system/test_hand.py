@@ -230,6 +230,11 @@ def test_a_hand_says_what_it_is_and_a_second_one_does_not_take_its_place(there: 
     there.kill()
     third = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
     assert (third.returncode, "others than root" in third.stderr) == (78, True), third.stderr
+    (there.folder / "hand.toml").chmod(0o644)
+    there.socket.unlink()
+    there.socket.write_text("something else")
+    fourth = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    assert (fourth.returncode, there.socket.read_text()) == (78, "something else"), fourth.stderr
 
 
 @pytest.mark.parametrize(
@@ -263,11 +268,11 @@ def test_the_account_that_an_order_names_does_not_count(there: Place) -> None:
 
 
 def test_the_ends_that_the_order_behind_a_request_names_do_not_count(there: Place) -> None:
-    order = Order(("/etc", "ssl"), (str(there.zones / "root"), "x"), "leg")
+    order = Order(("/etc", "ssl"), (str(there.root), "elsewhere"), "leg")
     said = there.said(there.request() + order.line().encode() + b"\n")
-    assert said[-1]["exit"] == 0 or "ended" in said[-2], said
-    assert len(list((there.root / "datasets").rglob("*.cbf"))) <= 30
-    assert not list((there.zones / "root").iterdir())
+    assert (said[-1]["exit"], said[-2]["ended"]["files"]) == (0, 30), said
+    assert len(list((there.root / "datasets/krios/session").glob("*.cbf"))) == 30
+    assert not (there.root / "elsewhere").exists()
 
 
 def test_no_link_leads_out_of_source_or_zone(there: Place) -> None:
@@ -368,6 +373,8 @@ def test_whoever_is_killed_nothing_half_has_a_final_name_and_all_ends_and_the_ne
                 for each in psutil.Process(place.process.pid).children():
                     each.kill()
             elif victim == "service":
+                for each in running:
+                    each.suspend()  # else it sees for itself that nobody speaks to it any more
                 service.send_signal(signal.SIGKILL)
             else:
                 for each in running:
@@ -404,6 +411,12 @@ def test_words_reach_the_courier_and_a_hand_that_dies_is_said(there: Place) -> N
             assert last["ended"]["cancelled"] is (end == "stop"), last
 
 
+def opens(name: str, program: str, path: Path) -> bool:
+    """Whether an account can do something with a file, with no more rights than its own."""
+    command = ["setpriv", "--reuid", name, "--regid", name, "--clear-groups", program, str(path)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
 CONFIG = """
 [state]
 folder = "{folder}/state"
@@ -428,6 +441,13 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
     (place.folder / "state").mkdir()
     shutil.chown(place.folder / "state", SERVICE, SERVICE)
     command = [sys.executable, "-P", "-m", "passerelle.testing.send_service", str(config)]
+
+    def zones_command(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [*run_as(SERVICE), sys.executable, "-P", "-m", "passerelle", "zones", *words, "--config", str(config)]
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "COLUMNS": "300"}
+        )
+
     service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env={"PATH": os.environ["PATH"]})
     try:
         wait((place.folder / "state" / "ready").exists)
@@ -455,7 +475,15 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
         target = Path(done.linux)
         assert {each.stat().st_uid for each in target.rglob("*")} == {pwd.getpwnam(OWNER).pw_uid}
         assert verify_dataset(target).whole
+        movie = target / "0001.cbf"
+        assert [opens(name, "cat", movie) for name in (SERVICE, OWNER, STRANGER)] == [True, True, False]
+        assert not opens(SERVICE, "touch", target / "new")
         database.close()
+        told = zones_command("relate", "home", STRANGER, "reader", "--json")
+        assert "sudo passerelle zones repair home" in json.loads(told.stdout)["notes"][0], told.stderr
+        told = zones_command("create", "more", "--owner", OWNER)
+        assert (told.returncode, "sudo passerelle zones create more" in told.stderr) == (NotAllowed.exit_code, True), told.stderr
+        assert not (place.zones / "more").exists()
     finally:
         service.kill()
         service.wait()

@@ -23,6 +23,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "transfer/folders.py": (1, "drafts of runs that did not end well, by names that they had written down"),
     "transfer/ledger.py": (3, "temporary manifests, and the journal once the manifest has it"),
     "transfer/links.py": (3, "links under temporary names"),
+    "transfer/hand.py": (1, "the socket of a hand that has ended"),
     "store/database.py": (1, "the temporary file of the database's copy"),
     "service/shares.py": (2, "Samba configurations that were checked, and the one that was in force before"),
     # what we made, and can make again

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from passerelle.core.errors import NotFound, PasserelleError, storage_errors
 from passerelle.transfer import kernel
@@ -121,7 +121,7 @@ def main_of_hand() -> None:
     _do(errand.account, errand.parent, order)
 
 
-def _do(account: Account | None, parent: int, order: Callable[[], Order]) -> None:
+def _do(account: Account | None, parent: int, order: Callable[[], Order]) -> NoReturn:
     say = _Said()
     try:
         if account is not None:
@@ -130,6 +130,7 @@ def _do(account: Account | None, parent: int, order: Callable[[], Order]) -> Non
         say.ended(_bring(order(), say))
     except PasserelleError as error:
         say.error(error)
+    os._exit(0)  # Python would abort: the thread that listens holds standard input
 
 
 def _bring(order: Order, say: _Said) -> Copied:

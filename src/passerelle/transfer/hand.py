@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from passerelle import __version__
-from passerelle.core.errors import BadInput, Busy, NotAllowed, PasserelleError, storage_errors
+from passerelle.core.errors import BadConfiguration, BadInput, Busy, NotAllowed, PasserelleError, storage_errors
 from passerelle.core.log import configure_log, logger
 from passerelle.transfer import kernel
 from passerelle.transfer.courier import HAND_COMMAND, Errand
@@ -81,7 +81,7 @@ def listen(rules: HandRules) -> socket.socket:
     """Listen where the service's group can reach it, in a folder that only root changes.
 
     Raises:
-        BadConfiguration: others can change that folder. Busy: another hand listens there.
+        BadConfiguration: others can change that folder, or something else has that name. Busy: another hand listens there.
     """
     keep_closed(rules.socket.parent)
     with storage_errors(rules.socket):
@@ -89,6 +89,8 @@ def listen(rules: HandRules) -> socket.socket:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
             if other.connect_ex(str(rules.socket)) == 0:
                 raise Busy("Another hand listens there.", path=rules.socket)
+        if rules.socket.exists() and not rules.socket.is_socket():
+            raise BadConfiguration("is there, and is no socket.", advice="Choose another place for `socket`.", path=rules.socket)
         rules.socket.unlink(missing_ok=True)
         group = pwd.getpwnam(rules.service).pw_gid
         before, mask = os.getegid(), os.umask(0o117)
