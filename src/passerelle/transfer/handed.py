@@ -125,7 +125,8 @@ def ask(hand: Path) -> Hand:
     with _connect(hand) as connection:
         connection.settimeout(_ASK_SECONDS)
         try:
-            connection.sendall(_line({"version": __version__}))
+            with contextlib.suppress(BrokenPipeError):  # it has answered, and left
+                connection.sendall(_line({"version": __version__}))
             with connection.makefile("rb") as stream:
                 line = next((line for line in stream if line.strip()), b"")
         except OSError as error:
