@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Zones: places on central storage w
 Name = Annotated[str, typer.Argument(help="Name of the zone.")]
 Readers = Annotated[list[str] | None, typer.Option("--reader", help="A person who may read, or @GROUP; may be given again.")]
 Writers = Annotated[list[str] | None, typer.Option("--writer", help="The same for writing.")]
-Quota = Annotated[str | None, typer.Option(help="The most it may hold: 500G, 2T; none takes it away.")]
+Quota = Annotated[str | None, typer.Option(help="The most it may hold: 500GB, 2TB, 2TiB; none takes it away.")]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
 
 

@@ -22,7 +22,10 @@ _BECAUSE: dict[tuple[str, str], str] = {
     ("total_motion_angstrom", "above"): "the stage or the ice drifted",
 }
 # What another reason of the same micrograph may explain as well: then no innocent gain reference is looked for.
-_MAYBE = dict.fromkeys(("residual_gain_sd", "residual_gain_ratio"), ("contamination_percent", "contamination alone may do this"))
+_MAYBE: dict[str, tuple[str, str]] = {
+    "residual_gain_sd": ("contamination_percent", "contamination alone may do this"),
+    "residual_gain_ratio": ("contamination_percent", "contamination alone may do this"),
+}
 _MOST_DIGITS = 6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import time
@@ -214,8 +215,10 @@ class LogIns:
 
     def _identify(self, name: str, password: str, person: people.Person | None) -> tuple[Identity | None, str]:
         if person is not None and person.source == LOCAL:
-            right = self._passwords.check(person.password_hash, password)
-            return (Identity(person.name, person.full_name, person.mail) if right else None), LOCAL
+            if self._passwords.check(person.password_hash, password):
+                return Identity(person.name, person.full_name, person.mail), LOCAL
+            self._ask_in_vain()
+            return None, LOCAL
         self._passwords.check(None, password)  # as long as for a local account: time tells nobody which names there are
         unanswered: PasserelleError | None = None
         for word, source in self._sources.items():
@@ -234,6 +237,12 @@ class LogIns:
                 "The directory that knows the passwords cannot be asked now.", advice="Try again in a while."
             ) from unanswered
         return None, ""
+
+    def _ask_in_vain(self) -> None:
+        """Ask the sources for nobody: time tells no one that a name is a local one, and none of them hears its password."""
+        for source in self._sources.values():
+            with contextlib.suppress(Busy, BadConfiguration):
+                source.check(f"nobody-{secrets.token_hex(4)}", secrets.token_urlsafe())
 
     def _renewed(self, person: people.Person | None, password: str) -> str | None:
         """Return a new hash of a right password whose costs have grown since it was hashed; only here is the password at hand."""

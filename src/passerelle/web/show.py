@@ -16,6 +16,7 @@ from passerelle.core.errors import printable
 from passerelle.core.states import MovieState, Verdict
 from passerelle.processing.metrics import BY_NAME, Metric
 from passerelle.service.view import Disk, MovieRow
+from passerelle.zones import exact_size
 
 # how the names of values end, and the unit that this means
 _UNITS = {
@@ -135,13 +136,8 @@ def size(count: int | None) -> str:
 
 
 def plain_size(count: int | None) -> str:
-    """Write bytes as forms take them, exactly: 5T where that is so, else the number."""
-    if not count:
-        return ""
-    for power, unit in ((50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")):
-        if count % (1 << power) == 0:
-            return f"{count >> power}{unit}"
-    return str(count)
+    """Write bytes as forms take them, exactly."""
+    return exact_size(count) if count else ""
 
 
 def label(name: str) -> str:

@@ -10,7 +10,7 @@ from passerelle.zones.posix import Accounts, Wanted, wanted
 from passerelle.zones.rights import Entitled, Relation, Ruling, Visitor, ZoneAct, entitled, may, relations, require
 from passerelle.zones.seal import seal
 from passerelle.zones.settle_rights import Settled, settle_rights
-from passerelle.zones.sizes import size_bytes
+from passerelle.zones.sizes import exact_size, size_bytes
 from passerelle.zones.zone import FEATURES, Content, Features, Who, Zone, ZoneKind
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "check_zone_name",
     "dataset_place",
     "entitled",
+    "exact_size",
     "has_list",
     "leaf_through",
     "linux_path",

@@ -52,7 +52,7 @@ def told(*words: str, answers: str = "") -> Any:
 
 def test_a_zone_is_made_measured_browsed_archived_by_one_person_with_nothing_configured(folder: Path) -> None:
     made = told("zones", "create", "mine", "--owner", OWN, "--quota", "1G", "--description", "of mine")
-    assert (made["linux"], made["quota_bytes"], made["notes"]) == (str(folder / "zones/mine"), 1 << 30, [])
+    assert (made["linux"], made["quota_bytes"], made["notes"]) == (str(folder / "zones/mine"), 10**9, [])
     (folder / "zones/mine/grid 1%41").mkdir()
     (folder / "zones/mine/grid 1%41/movie.tiff").write_bytes(os.urandom(100_000))
     assert told("zones", "measure", "mine")["files"] == 1

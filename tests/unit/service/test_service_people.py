@@ -47,10 +47,10 @@ class Directory:
         self.role = ""
         self.groups: tuple[str, ...] = ("cryo",)
         self.away = False
-        self.asked = 0
+        self.asked: list[tuple[str, str]] = []
 
     def check(self, name: str, password: str) -> Identity | None:
-        self.asked += 1
+        self.asked.append((name, password))
         if self.away:
             raise Busy("does not answer")
         if self.known.get(name.lower()) != password:
@@ -408,13 +408,27 @@ def test_the_first_log_in_makes_the_account_and_later_ones_follow_the_directory(
     assert (again.actor.role, again.actor.groups) == ("operator", frozenset({"cryo", "xray", "alice"}))
 
 
-def test_a_directory_is_not_asked_for_a_local_account(logins: LogIns, directory: Directory) -> None:
+def test_a_directory_hears_neither_name_nor_password_of_a_local_account(logins: LogIns, directory: Directory) -> None:
     directory.known["bob"] = "the directory's bob"
+    logins.log_in("bob", OTHER, address="a")
+    assert directory.asked == []
     with pytest.raises(NotLoggedIn):
         logins.log_in("bob", "the directory's bob", address="a")
+    (asked,) = directory.asked
+    assert asked[0] != "bob" and asked[1] != "the directory's bob"
+
+
+@pytest.mark.parametrize("name", ["bob", "alice", "nobody"])
+def test_a_wrong_password_asks_as_many_whoever_it_is(logins: LogIns, directory: Directory, name: str) -> None:
     with pytest.raises(NotLoggedIn):
-        logins.log_in("BOB", "the directory's bob", address="a")
-    assert directory.asked == 1
+        logins.log_in(name, "wrong", address="a")
+    assert len(directory.asked) == 1
+
+
+def test_a_wrong_local_password_is_said_although_the_directory_is_away(logins: LogIns, directory: Directory) -> None:
+    directory.away = True
+    with pytest.raises(NotLoggedIn):
+        logins.log_in("bob", "wrong", address="a")
 
 
 def test_a_disabled_account_of_the_directory_stays_out_in_any_case(logins: LogIns, people: People) -> None:

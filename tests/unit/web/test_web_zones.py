@@ -322,7 +322,7 @@ def test_zones_are_made_by_who_keeps_them(house: House, zone: Path) -> None:
     made = dora.post("/zones", data=form, headers={"hx-request": "true"})
     assert (made.status_code, made.headers["hx-redirect"]) == (204, "/zones/ribosome")
     view = dora.get("/api/zones/ribosome").json()
-    assert (view["kind"], view["quota_bytes"], view["windows"]) == ("platform", 5 << 40, "\\\\data\\ribosome")
+    assert (view["kind"], view["quota_bytes"], view["windows"]) == ("platform", 5 * 10**12, "\\\\data\\ribosome")
     assert "&lt;i&gt;of all" in dora.get("/zones/ribosome").text
     assert dora.post("/zones", data=form).status_code == 409
     assert dora.post("/zones", data=form | {"name": "a/../b"}).status_code == 400
@@ -334,8 +334,8 @@ def test_keeping_a_zone(house: House, zone: Path) -> None:
     page_token(dora, f"/zones/{ZONE}")
     page_token(bob, f"/zones/{ZONE}")
     assert bob.post(f"/zones/{ZONE}/govern", data={"owner": "bob", "quota": "9T"}).status_code == 403
-    assert "2T" in dora.post(f"/zones/{ZONE}/govern", data={"owner": "bob", "quota": "2T"}).text
-    assert dora.get(f"/api/zones/{ZONE}").json()["quota_bytes"] == 2 << 40
+    assert "2 TB" in dora.post(f"/zones/{ZONE}/govern", data={"owner": "bob", "quota": "2T"}).text
+    assert dora.get(f"/api/zones/{ZONE}").json()["quota_bytes"] == 2 * 10**12
     dora.post(f"/zones/{ZONE}/govern", data={"owner": "bob", "quota": ""})
     assert dora.get(f"/api/zones/{ZONE}").json()["quota_bytes"] is None
     assert "files and folders" in dora.post(f"/zones/{ZONE}/repair", data={"dry": "true"}).text
