@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from typing import IO, Any, cast
 
 from passerelle.formats.source import Source
 
 _MOST_EMPTY_READS = 64
+# what libraries raise on damaged files
+FAULTS = (
+    OSError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, RuntimeError, NotImplementedError,
+    ZeroDivisionError, OverflowError, AssertionError, UnboundLocalError, struct.error,
+)  # fmt: skip
 
 
 class BoundedFile(io.RawIOBase):

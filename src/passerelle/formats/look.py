@@ -98,6 +98,8 @@ _Matches = Callable[[bytes], bool]
 def _readers() -> Iterator[tuple[_Matches, Callable[[Source], Look]]]:
     # loaded where they are needed: each brings libraries
     from passerelle.formats.look_diffraction import is_diffraction, look_diffraction
+    from passerelle.formats.look_hdf5 import is_hdf5, look_hdf5
+    from passerelle.formats.look_mar345 import is_mar345, look_mar345
     from passerelle.formats.look_movies import look_movie
     from passerelle.formats.look_photo import is_photo, look_photo
     from passerelle.formats.look_tiff import look_tiff
@@ -106,3 +108,5 @@ def _readers() -> Iterator[tuple[_Matches, Callable[[Source], Look]]]:
     yield (lambda head: head[208:211] == b"MAP" or head[:4] in (b"\0\0\0\3", b"\0\0\0\4")), look_movie
     yield is_photo, look_photo
     yield is_diffraction, look_diffraction
+    yield is_hdf5, look_hdf5
+    yield is_mar345, look_mar345

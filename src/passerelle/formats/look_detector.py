@@ -1,11 +1,11 @@
-"""What the headers of diffraction detectors say, by the names of the house: Dectris (Pilatus, Eiger), marCCD, ADSC, EDF."""
+"""What headers of diffraction detectors say, by the names of the house: Dectris (Pilatus, Eiger), marCCD, mar345, ADSC, EDF."""
 
 from __future__ import annotations
 
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from passerelle.formats.source import Source
 
@@ -38,6 +38,13 @@ _KEYS: dict[str, tuple[str, Callable[[float], float]]] = {
     "SAMPLEDISTANCE": ("distance_mm", lambda metres: metres * _METRES_TO_MM),
     "WAVELENGTH_M": ("wavelength_angstrom", lambda metres: metres * 1e10),
     "EXPOSURETIME": ("exposure_seconds", lambda seconds: seconds),
+}
+# place in files of NeXus -> ours, and the factor from its unit: metres, seconds, Å
+_NEXUS: dict[str, tuple[str, float]] = {
+    "entry/instrument/detector/x_pixel_size": ("pixel_size_um", _METRES_TO_UM),
+    "entry/instrument/detector/detector_distance": ("distance_mm", _METRES_TO_MM),
+    "entry/instrument/detector/count_time": ("exposure_seconds", 1.0),
+    "entry/instrument/beam/incident_wavelength": ("wavelength_angstrom", 1.0),
 }
 
 
@@ -84,6 +91,29 @@ def marccd_facts(source: Source) -> dict[str, float | str]:
         ("wavelength_angstrom", 908, 1e-5),
     ):
         _keep(facts, name, str(number(at)), lambda value, factor=factor: value * factor)
+    return facts
+
+
+def mar345_facts(numbers: Sequence[int]) -> dict[str, float | str]:
+    """Return what the sixteen numbers at the head of a mar345 image say."""
+    facts: dict[str, float | str] = {"detector": "mar345"}
+    for name, value in (
+        ("pixel_size_um", float(numbers[6])),
+        ("wavelength_angstrom", numbers[8] * 1e-6),
+        ("distance_mm", numbers[9] * 1e-3),
+        ("oscillation_deg", (numbers[11] - numbers[10]) * 1e-3),
+    ):
+        _keep(facts, name, str(value), float)
+    return facts
+
+
+def nexus_facts(number: Callable[[str], float | None]) -> dict[str, float | str]:
+    """Return what a NeXus file says. number: what stands at a place of it, None where nothing does."""
+    facts: dict[str, float | str] = {}
+    for place, (ours, factor) in _NEXUS.items():
+        value = number(place)
+        if value is not None:
+            _keep(facts, ours, str(value), lambda each, factor=factor: each * factor)
     return facts
 
 

@@ -1,28 +1,27 @@
 """Look at diffraction images: ADSC and EDF, which are a text and plain numbers; CBF and Bruker through fabio.
 
 fabio (Knudsen et al. 2013, doi:10.1107/S0021889813000150) is an extra: `passerelle[diffraction]`. It is never given a path: some
-of its formats name other files, which would be opened with the service's rights. HDF5 files (Eiger) do that, too: not shown.
+of its formats name other files, which would be opened with the service's rights. HDF5 (`look_hdf5`) and mar345 (`look_mar345`)
+are read without it: its decoder of mar345 writes beyond its memory on damaged files (fabio 2026.6).
 """
 
 from __future__ import annotations
 
 import importlib
-import struct
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from passerelle.core.errors import BadFile, UnsupportedFile
-from passerelle.formats.bounded import BoundedFile
+from passerelle.formats.bounded import FAULTS, BoundedFile
 from passerelle.formats.look import Drawing, Look, Plane, require_pixels
 from passerelle.formats.look_detector import detector_facts, keyed_facts
 from passerelle.formats.source import Source
 
 _HEADER_BYTES = 64 << 10
 _BYTE_OFFSET = "x-CBF_BYTE_OFFSET"  # the compression of Dectris detectors, a byte a pixel at least
-# How a file begins, what it is, and fabio's class for it. Its decoder of mar345 is left out: on damaged files it writes beyond
-# its memory (fabio 2026.6).
+# How a file begins, what it is, and fabio's class for it.
 _FABIO: tuple[tuple[bytes, str, str, str], ...] = (
     (b"###CBF: VERSION", "CBF image", "cbfimage", "CbfImage"),
     (b"FORMAT :100", "Bruker image", "bruker100image", "Bruker100Image"),
@@ -35,10 +34,6 @@ _EDF_TYPES = {
     "unsignedinteger": "u4", "signedlong": "i4", "unsignedlong": "u4", "signed64": "i8", "unsigned64": "u8",
     "floatvalue": "f4", "float": "f4", "real": "f4", "doublevalue": "f8", "double": "f8",
 }  # fmt: skip
-_FAULTS = (
-    OSError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, RuntimeError, NotImplementedError,
-    ZeroDivisionError, OverflowError, AssertionError, UnboundLocalError, struct.error,
-)  # fmt: skip
 
 
 def is_diffraction(head: bytes) -> bool:
@@ -108,7 +103,7 @@ def _through_fabio(source: Source, kind: str, module: str, name: str) -> Look:
         height, width = header.shape
         facts: dict[str, float | str] = {"width_px": int(width), "height_px": int(height)}
         values = {str(key): str(value) for key, value in header.header.items()}
-    except _FAULTS as error:
+    except FAULTS as error:
         raise BadFile(f"is no {kind} that can be read: {error}.", path=source.path) from error
     require_pixels(source, "an image", int(width), int(height))
     if name == "CbfImage" and values.get("conversions") != _BYTE_OFFSET:  # fabio's words for it are a bare Exception
@@ -118,7 +113,7 @@ def _through_fabio(source: Source, kind: str, module: str, name: str) -> Look:
     def planes() -> Iterator[Plane]:
         try:
             pixels = np.asarray(reader().read(_Stream(source)).data)
-        except _FAULTS as error:
+        except FAULTS as error:
             raise BadFile(f"is corrupt: {error}.", path=source.path) from error
         if pixels.ndim != 2 or pixels.dtype.kind not in "uif":
             raise BadFile("is corrupt: what it holds is no image.", path=source.path)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from passerelle.core.errors import BadFile
 from passerelle.formats.look import Drawing, Look, look
+from passerelle.formats.pck_decode import unpack
 from passerelle.formats.source import Source
 from passerelle.imaging.preview import coloured, diffraction, grey, shrink, side_by_side, strongest
 
@@ -123,9 +124,10 @@ def _encoded(pixels: NDArray[np.uint8], *, without_loss: bool) -> bytes:
 
 
 def rehearse() -> None:
-    """Draw a small EER and a small LZW movie, so that no preview has to wait for compilers."""
+    """Draw a small EER and a small LZW movie, and unpack as for a mar345, so that no preview has to wait for compilers."""
     from passerelle.processing.rehearsal import KINDS
 
+    unpack(np.frombuffer(bytes(64), np.uint8), 8, 8)
     with tempfile.TemporaryDirectory(prefix="passerelle-") as folder:
         for name in ("uint8.tiff", "events.eer"):
             path = Path(folder) / name

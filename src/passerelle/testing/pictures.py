@@ -135,6 +135,31 @@ def _bruker(path: Path) -> None:
     fabio.bruker100image.Bruker100Image(data=image).write(str(path))
 
 
+def write_mar345(path: Path, image: NDArray[Any]) -> None:
+    """Write an image of a mar345 with fabio; what exceeds 16 bits goes where strong pixels go."""
+    import fabio.mar345image
+    from fabio.fabioutils import ENDIANNESS
+
+    writer = fabio.mar345image.Mar345Image(data=image.astype(np.uint32), header={})
+    writer.byteorder = ENDIANNESS.LITTLE
+    writer.write(str(path))
+
+
+def _mar345(path: Path) -> None:
+    write_mar345(path, np.clip(spots()[:256, :256], 0, 60000))
+
+
+def _eiger(path: Path) -> None:
+    import h5py
+    import hdf5plugin
+
+    images = np.stack([spots().astype(np.uint32)] * 2)  # -1 becomes the greatest number: masked
+    with h5py.File(path, "w") as file:
+        file.create_dataset("entry/data/data", data=images, chunks=(1, *images.shape[1:]), **hdf5plugin.Bitshuffle(cname="lz4"))
+        file["entry/instrument/detector/x_pixel_size"] = 75e-6
+        file["entry/instrument/beam/incident_wavelength"] = 0.9795
+
+
 def _pilatus(path: Path) -> None:
     tifffile.imwrite(path, spots(), description=_PILATUS, metadata=None)
 
@@ -173,4 +198,6 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "pilatus.tif": _pilatus,
     "pilatus.cbf": _cbf,
     "bruker.sfrm": _bruker,
+    "plate.mar2300": _mar345,
+    "eiger_data_000001.h5": _eiger,
 }
