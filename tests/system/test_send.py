@@ -361,10 +361,10 @@ def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_t
 
 
 def couriers() -> list[psutil.Process]:
-    """The processes that bring datasets, of tests that run here."""
+    """The processes that bring datasets for this one."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if any("transfer.courier import main" in word for word in words) and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any("transfer.courier import main" in word for word in process.cmdline()):
+                found.append(process)
     return found
