@@ -62,7 +62,7 @@ class DemoKeeping:
     """What the page of alerts asks of the facility's care: nothing is muted."""
 
     parts = SimpleNamespace(instruments=("krios1-falcon", "krios1-k2"))
-    mutes = SimpleNamespace(standing=list)
+    mutes = SimpleNamespace(standing=lambda _: [], open_sessions=lambda _: [(1, "Supervisor_20261129_apoferritin")])
 
 
 class DemoStatus:

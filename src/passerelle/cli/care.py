@@ -135,7 +135,7 @@ def unmute(number: Annotated[int, typer.Argument(help="As `mutes` shows it.")], 
 def mutes(config: Config = None, json: Json = False) -> None:
     """Show what nobody is told of now, until when, and who said so."""
     with opened(config) as parts:
-        found = Mutes(parts.database, parts.instruments).standing()
+        found = Mutes(parts.database, parts.instruments).standing(this_account())
     if json:
         show.as_json(found)
         return

@@ -7,6 +7,7 @@ import time
 from pydantic import BaseModel
 
 from passerelle.core.errors import BadInput
+from passerelle.core.states import SessionState
 from passerelle.service.access import Actor, Power, require
 from passerelle.service.audit import acting
 from passerelle.service.instruments import Instrument
@@ -34,14 +35,30 @@ class Mutes:
     def __init__(self, database: Database, instruments: dict[str, Instrument]) -> None:
         self._database, self._instruments = database, instruments
 
-    def standing(self, *, at: float | None = None) -> list[MuteView]:
-        """Return the mutes in force, latest first; of alerts that are over none."""
+    def standing(self, actor: Actor, *, at: float | None = None) -> list[MuteView]:
+        """Return the mutes in force, latest first; of alerts that are over none.
+
+        Raises:
+            NotAllowed: only who steers may look.
+        """
+        require(actor, Power.STEER)
         now = time.time() if at is None else at
         with self._database.read() as connection:
             open_ones = {alert.id: alert.message for alert in alerts.standing(connection, muted=True)}
             names = {session.id: session.name for session in sessions.every(connection)}
             found = mutes.standing(connection, at=now)
         return [_view(each, open_ones, names) for each in found if each.alert_id is None or each.alert_id in open_ones]
+
+    def open_sessions(self, actor: Actor) -> list[tuple[int, str]]:
+        """Return number and name of the sessions that are open, latest first: what may be muted beside instruments.
+
+        Raises:
+            NotAllowed: only who steers may look.
+        """
+        require(actor, Power.STEER)
+        with self._database.read() as connection:
+            found = [each for each in sessions.every(connection) if each.state is SessionState.OPEN]
+        return [(each.id, each.name) for each in sorted(found, key=lambda each: each.opened_at, reverse=True)]
 
     def mute(
         self,

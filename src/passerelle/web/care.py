@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from passerelle.core.errors import BadInput
 from passerelle.service.access import Power, require
 from passerelle.service.buffer_view import BufferView, DatasetView, PlanView, PurgedView, RunView
 from passerelle.service.checks import Check, Level
@@ -116,17 +117,23 @@ def health_part(request: Request, actor: ActorOf, keeping: KeepingOf) -> Respons
 @router.get("/parts/mutes", include_in_schema=False)
 def mutes_part(request: Request, actor: ActorOf, keeping: KeepingOf) -> Response:
     """What is muted, and the form for more."""
-    require(actor, Power.STEER)
-    names = list(keeping.parts.instruments)
-    return page(request, "_mutes.html", {"mutes": keeping.mutes.standing(), "instruments": names})
+    shown = {"mutes": keeping.mutes.standing(actor), "sessions": keeping.mutes.open_sessions(actor)}
+    return page(request, "_mutes.html", shown | {"instruments": list(keeping.parts.instruments)})
 
 
 @router.post("/mutes", include_in_schema=False)
 def mute_form(
-    actor: ActorOf, keeping: KeepingOf, hours: Annotated[float, Form()] = 0.0, instrument: Short = "", why: Short = ""
+    actor: ActorOf, keeping: KeepingOf, hours: Annotated[float, Form()] = 0.0, what: Short = "", why: Short = ""
 ) -> Response:
-    """The form: an instrument or everything, for some hours."""
-    keeping.mutes.mute(actor, instrument=instrument or None, hours=hours, why=why)
+    """The form: an instrument (instrument:NAME), a session (session:NUMBER) or everything, for some hours."""
+    require(actor, Power.STEER)
+    kind, _, which = what.partition(":")
+    if kind == "session" and which.isascii() and which.isdigit() and len(which) < 16:
+        keeping.mutes.mute(actor, session_id=int(which), hours=hours, why=why)
+    elif kind == "instrument" or not what:
+        keeping.mutes.mute(actor, instrument=which or None, hours=hours, why=why)
+    else:
+        raise BadInput("There is no such thing to mute.", advice="Choose an instrument, a session or everything.")
     return Response(status_code=204)
 
 
@@ -175,8 +182,7 @@ def api_checks(actor: ActorOf, keeping: KeepingOf) -> Response:
 @router.get("/api/mutes", tags=["care"], response_model=list[MuteView])
 def api_mutes(actor: ActorOf, keeping: KeepingOf) -> Response:
     """What nobody is told of now, until when, and who said so."""
-    require(actor, Power.STEER)
-    return Json(keeping.mutes.standing())
+    return Json(keeping.mutes.standing(actor))
 
 
 @router.post("/api/mutes", tags=["care"], status_code=201, response_model=Made)

@@ -134,7 +134,7 @@ def test_mutes_are_made_shown_and_ended(house: House) -> None:
     client = house.client("olga")
     headers = HTMX | {"x-passerelle-token": page_token(client, "/alerts")}
     assert "No &lt;b&gt;smbd" in client.get("/alerts").text
-    made = client.post("/mutes", data={"instrument": "krios", "hours": "2", "why": "a <i>visit</i>"}, headers=headers)
+    made = client.post("/mutes", data={"what": "instrument:krios", "hours": "2", "why": "a <i>visit</i>"}, headers=headers)
     assert made.status_code == 204
     assert "smbd" not in client.get("/parts/alerts").text
     part = client.get("/parts/mutes").text
@@ -143,6 +143,10 @@ def test_mutes_are_made_shown_and_ended(house: House) -> None:
     (mute,) = client.get("/api/mutes").json()
     assert client.post(f"/api/mutes/{mute['id']}/end", headers=headers).status_code == 204
     assert "smbd" in client.get("/parts/alerts").text
+    for what, status in (("session:1", 204), ("session:99", 404), ("session:x", 400), ("instrument:x", 400), ("x", 400)):
+        assert client.post("/mutes", data={"what": what, "hours": "2"}, headers=headers).status_code == status, what
+    assert [each["what"] for each in client.get("/api/mutes").json()] == ["session"]
+    assert 'value="session:1"' in client.get("/parts/mutes").text
     for body in ({"hours": 0}, {"hours": 1e9}, {"instrument": "x", "hours": 1}, {"alert_id": 1, "session_id": 1, "hours": 1}, {}):
         assert client.post("/api/mutes", json=body, headers=headers).status_code == 400, body
     assert client.post("/api/mutes", json={"hours": 1, "alert_id": 99}, headers=headers).status_code == 404
