@@ -63,14 +63,14 @@ class Place:
         zones.create(this_account(), "home", kind=ZoneKind.PLATFORM, owner=OWNER, root=zone, writers=writers)
         self.root = Path(zones.get(this_account(), "home").linux)
         self.told: list[Transfer] = []
-        self._instruments = instruments
+        self.instruments = instruments
 
     @contextlib.contextmanager
     def running(self) -> Iterator[TransferRunner]:
         runner = TransferRunner(
             self.database,
             self.settings,
-            self._instruments,
+            self.instruments,
             self.datasets,
             ended=lambda connection, transfer: self.told.append(transfer),
         )
