@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from passerelle.service.proofs import ProofState
+from passerelle.service.zone_view import EntryView
 from passerelle.zones import Order
 
 
@@ -17,20 +18,9 @@ class ProofView(BaseModel):
     digest: str
 
 
-class LeafEntry(BaseModel):
-    """Something in a folder. name: as `store.paths` carries it, for the next request; shown: safe to print.
+class LeafEntry(EntryView):
+    """Something in a folder, and what is known of its bytes. windows is empty where Windows does not reach it."""
 
-    linux, windows: its path there; windows is empty where Windows does not reach it. trouble: why Windows cannot open it.
-    """
-
-    name: str
-    shown: str
-    kind: str
-    size: int
-    mtime: float
-    linux: str
-    windows: str
-    trouble: str
     proof: ProofView | None
 
 
