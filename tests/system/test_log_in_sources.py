@@ -7,10 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from passerelle.core.errors import BadConfiguration, Busy, NotLoggedIn
+from passerelle.service import checks_service
+from passerelle.service.checks import Check, Level
 from passerelle.service.log_in import LogIns
 from passerelle.service.passwords import Passwords
 from passerelle.service.settings import Settings
@@ -18,6 +22,7 @@ from passerelle.service.settings_people import LdapSettings
 from passerelle.service.source_ldap import LdapSource
 from passerelle.service.source_pam import PamSource
 from passerelle.service.sources import Identity
+from passerelle.service.wiring import Parts
 from passerelle.service.wiring_people import sources_of
 from passerelle.store import Database
 from passerelle.testing.ldap_directory import PASSWORDS, READER, READER_PASSWORD, SUFFIX, Directory, missing
@@ -136,6 +141,26 @@ def test_a_directory_that_went_away_is_said_at_once(tmp_path: Path) -> None:
         made.stop()
     with pytest.raises(Busy):
         source.check("bob", PASSWORDS["bob"])
+    (check,) = doctor(settings(made))
+    assert check.level is Level.ERROR
+    assert "does not answer" in check.words
+    assert "See whether the directory runs" in check.advice
+
+
+def doctor(ldap: LdapSettings) -> list[Check]:
+    """What `passerelle doctor` says of the directory."""
+    return list(checks_service.directory(cast(Parts, SimpleNamespace(settings=SimpleNamespace(ldap=ldap)))))
+
+
+def test_doctor_says_whether_the_directory_lets_us_in(directory: Directory, tmp_path: Path) -> None:
+    (check,) = doctor(settings(directory))
+    assert (check.level, check.words) == (Level.WELL, f"ldaps://127.0.0.1:{directory.tls_port} lets passerelle in.")
+    wrong = tmp_path / "wrong.secret"
+    wrong.write_text("not the reader's\n")
+    (check,) = doctor(settings(directory, bind_password_file=wrong))
+    assert check.level is Level.ERROR
+    assert "does not let passerelle in to search: invalidCredentials" in check.words
+    assert "not the reader's" not in check.words + check.advice
 
 
 # -- PAM --
