@@ -10,7 +10,7 @@ import passerelle
 from tests.attack.drive import Answer, Request
 from tests.attack.nasty import MARK, UNESCAPED
 
-WORK_SECONDS, SLOW_SECONDS = 1.0, 4.0  # of this process, and in all: others work on the machine, too
+WORK_SECONDS, SLOW_SECONDS = 1.5, 10.0  # of this process, and in all: other tests run beside it
 MOST_BYTES = 6 << 20  # beside four times the body: a whole page with its templates
 MOST_BYTES_OF_LARGE = 24 << 20  # Python's parsers of forms and JSON take up to 80 times a body; it has 256 KiB at most
 _SMALL_BODY = 1 << 14
