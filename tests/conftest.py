@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("schema") / "state.sqlite"
     connect(f"sqlite:///{path}").close()
     return path
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder of this test alone that other accounts get through; they do not get to `tmp_path`."""
+    made = Path(tempfile.mkdtemp(prefix="passerelle-test-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture

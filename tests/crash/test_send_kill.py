@@ -14,9 +14,7 @@ import os
 import random
 import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -40,11 +38,8 @@ _GOING_ON = {TransferState.QUEUED, TransferState.RUNNING, TransferState.DONE}
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="passerelle-kill-"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
+def folder(open_folder: Path) -> Path:
+    return open_folder
 
 
 def free_port() -> int:

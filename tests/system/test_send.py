@@ -8,7 +8,6 @@ import pwd
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,11 +29,8 @@ needs_root = pytest.mark.skipif(not ROOT, reason="only root mounts a file system
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="passerelle-send-"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
+def folder(open_folder: Path) -> Path:
+    return open_folder
 
 
 @pytest.fixture

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +26,8 @@ OWNER, READER, STRANGER = "games", "daemon", "man"  # accounts that every Debian
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    made = Path(tempfile.mkdtemp(prefix="passerelle-send-"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
+def place(open_folder: Path) -> Path:
+    return open_folder
 
 
 @pytest.fixture

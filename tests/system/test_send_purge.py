@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,10 @@ DAY = 86400.0
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(prefix="passerelle-purge-"))  # the zone's owner must get there
-    folder.chmod(0o711)
-    made = Place(folder)
+def place(open_folder: Path) -> Iterator[Place]:
+    made = Place(open_folder)
     yield made
     made.database.close()
-    shutil.rmtree(folder)
 
 
 def buffer(place: Place, *, days: float) -> Buffer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +30,9 @@ def exposure(square: int, hole: int) -> str:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench(open_folder: Path) -> Iterator[Bench]:
     """A session with an accepted and a rejected movie of square 1, one of square 2 that nobody judged otherwise, and notes."""
-    folder = Path(tempfile.mkdtemp(prefix="passerelle-selection-"))  # the zone's owner must get there
-    folder.chmod(0o711)
-    made = Bench(folder)
+    made = Bench(open_folder)
     for square, hole in ((1, 11), (1, 12), (2, 13)):
         stem = exposure(square, hole)
         made.take(made.whole(f"{stem}.xml", sidecar()), made.whole(f"{stem}_Fractions.mrc", content=b"movie %d" % hole))
@@ -48,7 +44,6 @@ def bench() -> Iterator[Bench]:
         choose(made.database, movie.id, verdict)
     yield made
     made.parts.close()
-    shutil.rmtree(folder)
 
 
 def send(bench: Bench, **what: Any) -> dict[str, bytes]:

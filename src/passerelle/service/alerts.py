@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from passerelle.core.states import SessionState
 from passerelle.processing import BY_NAME, Threshold
 from passerelle.service.former_references import made_with_former
 from passerelle.service.instruments import Instrument
@@ -111,7 +110,7 @@ class Guard:
             return self._room
         self._started_at = self._started_at or now
         with self.database.read() as connection:
-            known = [session for session in sessions.every(connection) if session.state is SessionState.OPEN]
+            known = sessions.opened(connection)
             findings = [*self._disks(), *self._late(connection, known, now)]
             for session in known:
                 findings += [*self._silence(session, now), *self._out_of_bounds(connection, session)]

@@ -7,7 +7,6 @@ import time
 from pydantic import BaseModel
 
 from passerelle.core.errors import BadInput
-from passerelle.core.states import SessionState
 from passerelle.service.access import Actor, Power, require
 from passerelle.service.audit import acting
 from passerelle.service.instruments import Instrument
@@ -50,15 +49,14 @@ class Mutes:
         return [_view(each, open_ones, names) for each in found if each.alert_id is None or each.alert_id in open_ones]
 
     def open_sessions(self, actor: Actor) -> list[tuple[int, str]]:
-        """Return number and name of the sessions that are open, latest first: what may be muted beside instruments.
+        """Return number and name of the open sessions, the one with the latest file first: what may be muted beside instruments.
 
         Raises:
             NotAllowed: only who steers may look.
         """
         require(actor, Power.STEER)
         with self._database.read() as connection:
-            found = [each for each in sessions.every(connection) if each.state is SessionState.OPEN]
-        return [(each.id, each.name) for each in sorted(found, key=lambda each: each.opened_at, reverse=True)]
+            return [(each.id, each.name) for each in sessions.opened(connection)]
 
     def mute(
         self,

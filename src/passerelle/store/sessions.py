@@ -71,6 +71,11 @@ def every(connection: Connection) -> list[Session]:
     return [value(Session, found) for found in connection.execute(query)]
 
 
+def opened(connection: Connection) -> list[Session]:
+    """Return the sessions that nobody has closed, in the order of `every`."""
+    return [session for session in every(connection) if session.state is SessionState.OPEN]
+
+
 def change_state(connection: Connection, session_id: int, target: SessionState, *, at: float) -> Session:
     """Open or close a session, with its event.
 

@@ -313,10 +313,10 @@ def test_a_session_or_one_alert_is_muted_alone(database: Database) -> None:
         assert [alert.id for alert in alerts.standing(connection, at=1e9)] == sorted(
             {alert.id for alert in alerts.standing(connection, muted=True)} - {left[0].id}, reverse=True
         )
-    assert [(each.what, each.until) for each in verbs.standing(at=30.0)] == [("alert", None), ("session", 3610.0)]
+    assert [(each.what, each.until) for each in verbs.standing(OPERATOR, at=30.0)] == [("alert", None), ("session", 3610.0)]
     with database.write() as connection:
         alerts.close(connection, left[0].id, at=40.0)
-    assert [each.what for each in verbs.standing(at=50.0)] == ["session"]
+    assert [each.what for each in verbs.standing(OPERATOR, at=50.0)] == ["session"]
 
 
 def test_who_may_mute_and_try_and_that_it_is_written_down(database: Database, tmp_path: Path) -> None:
