@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
+import passerelle
 from passerelle import __version__
 from passerelle.core.errors import Busy, NotAllowed, PasserelleError
 from passerelle.core.states import TransferState
@@ -432,28 +433,24 @@ processing = false
 """
 
 
-def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the_hand_is_missing(
-    place: Place, migrated_file: Path
-) -> None:
+def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the_hand_is_missing(place: Place) -> None:
     source = place.write("xrd/crystal")
     for path in (source.parent, source, *source.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
     config = place.folder / "passerelle.toml"
     config.write_text(CONFIG.format(folder=place.folder))
     (place.folder / "state").mkdir()
-    # migrated already: where the checkout lies, the service's account may read no migrations
-    shutil.copyfile(migrated_file, place.folder / "state" / "passerelle.sqlite")
-    for path in (place.folder / "state", place.folder / "state" / "passerelle.sqlite"):
-        shutil.chown(path, SERVICE, SERVICE)
+    shutil.chown(place.folder / "state", SERVICE, SERVICE)
+    # alembic asks access(2), which no capability helps where the checkout lies in a folder of root's: code of its own
+    shutil.copytree(Path(passerelle.__file__).parent, place.folder / "code" / "passerelle")
+    surroundings = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place.folder / "code"), "COLUMNS": "300"}
     command = [sys.executable, "-P", "-m", "passerelle.testing.send_service", str(config)]
 
     def zones_command(*words: str) -> subprocess.CompletedProcess[str]:
         command = [*run_as(SERVICE), sys.executable, "-P", "-m", "passerelle", "zones", *words, "--config", str(config)]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd="/", env={"PATH": os.environ["PATH"], "COLUMNS": "300"}
-        )
+        return subprocess.run(command, capture_output=True, text=True, cwd="/", env=surroundings)
 
-    service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env={"PATH": os.environ["PATH"]})
+    service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env=surroundings)
     try:
         wait((place.folder / "state" / "ready").exists)
         settings = read_settings(config)
