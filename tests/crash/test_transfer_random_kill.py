@@ -142,7 +142,13 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(memory: Path) -> None:
     while not victims or victims == [child]:
         assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it had a worker"
         victims = [int(number) for number in Path(f"/proc/{child}/task/{child}/children").read_text().split()]
-    time.sleep(0.15)
+    while True:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before a worker wrote under a temporary name"
+        os.kill(victims[0], signal.SIGSTOP)
+        if any(target.rglob(".p-*-0-*")):  # a file of this worker, still without its name
+            break
+        os.kill(victims[0], signal.SIGCONT)
+        time.sleep(0.005)
     os.kill(victims[0], signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from io import BufferedRWPair
 
+from passerelle.transfer.folders import sweep
 from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, outcome_from
 from passerelle.transfer.plan import Batch
-from passerelle.transfer.worker import batch_line, introduction
+from passerelle.transfer.tree import list_folder
+from passerelle.transfer.worker import batch_line, introduction, run_of
 
 
 class Crew:
@@ -58,6 +60,15 @@ class Crew:
         if not answer.endswith(b"\n"):
             return None
         return [outcome_from(fields) for fields in json.loads(answer)]
+
+    def sweep(self, number: int, batch: Batch) -> None:
+        """Take away the temporary files that a dead worker has left of its batch.
+
+        Raises:
+            StorageError and kin: one could not be.
+        """
+        for folder in {task.folder for task in batch}:
+            sweep(self._leg, list_folder(self._leg.target, folder), [run_of(self._leg.run, number)])
 
     def close(self) -> None:
         """Let the workers end, and wait until they have."""

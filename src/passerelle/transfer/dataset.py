@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +24,12 @@ from passerelle.transfer.names import twins, windows_trouble
 from passerelle.transfer.outcome import Outcome, Problem, problem_of
 from passerelle.transfer.plan import Batcher, Step, Task, describes, step
 from passerelle.transfer.progress import Cancelled, Control, Meter, Progress
+from passerelle.transfer.report import Report
 from passerelle.transfer.selection import Selection, chosen, folders_wanted
 from passerelle.transfer.tree import OWN_FOLDER, Entry, Kind, Listing, list_folder
 
 _LARGE_LANES = 3  # batches of larger files at a time, beside the processes for small ones
 _BLOCK_LANES = 3  # blocks at a time of one large file
-_MOST_LISTED = 1000  # problems and notes that a report names; all are counted
 _STOPS = frozenset({"OutOfSpace", "Unreachable"})  # no use to try the next file
 
 Told = Callable[[Progress], None]
@@ -163,20 +164,19 @@ class Copying:
         self._processes = processes
         self._selection = selection
         self._came = came
+        self._recording = threading.Lock()  # the lanes, and the look at the source, each by itself
         self._expected = read_manifest(leg.source)
         ledger.manifest.legs = list(dict.fromkeys([*self._expected.legs, *ledger.manifest.legs, leg.name]))
         ledger.select(selection.words if selection else self._expected.selection)
         self._seen: set[str] = set()
         self._done: set[str] = set()
         self._folders: dict[str, Entry] = {}
-        self._problems: dict[str, Problem] = {}
-        self._notes: dict[tuple[str, str], None] = {}
-        self._note_count = 0
+        self._report = Report()
         self._stopped = False
 
     def look(self, ready: Callable[[Entry], bool] = lambda entry: True) -> None:
         """List the source once and copy what is not verified yet. ready: files that it refuses are left for a later look."""
-        self._problems.clear()
+        self._report.forget_problems()
         movers = Movers(self._leg, self._control, self._record, processes=self._processes, threads=_LARGE_LANES)
         batcher = Batcher()
         names = _Names()
@@ -202,7 +202,7 @@ class Copying:
         """Write the manifest and return what came of it all."""
         self._meter.listed()
         if not self._control.cancelled:
-            for path in self._seen - self._done - self._problems.keys():  # a fault of ours must not look like success
+            for path in self._seen - self._done - self._report.troubled:  # a fault of ours must not look like success
                 self._trouble(path, StorageError("was seen, and was not copied.", advice="Run the copy again.", path=path))
         try:
             self._ledger.finish()
@@ -214,10 +214,10 @@ class Copying:
             progress.bytes,
             progress.unchanged,
             progress.moved,
-            len(self._problems),
-            tuple(self._problems.values())[:_MOST_LISTED],
-            self._note_count,
-            tuple(self._notes),
+            self._report.problem_count,
+            self._report.problems,
+            self._report.note_count,
+            self._report.notes,
             progress.seconds,
             self._ledger.manifest.digest,
             self._control.cancelled and not self._stopped,
@@ -253,7 +253,9 @@ class Copying:
         """Yield the files of a folder that are to be copied; links are made at once."""
         self._folders[listing.folder.path] = listing.folder
         for first, second in twins(listing.entries):
-            self._note(f"{listing.folder.path}/{second}".lstrip("/"), f"Windows takes it for the same as {printable(first)}.")
+            self._report.note(
+                f"{listing.folder.path}/{second}".lstrip("/"), f"Windows takes it for the same as {printable(first)}."
+            )
         rows = self._ledger.manifest.rows
         links: list[tuple[Entry, bool]] = []
         unchanged = unchanged_bytes = found = found_bytes = 0
@@ -261,9 +263,9 @@ class Copying:
             if entry.kind is Kind.FOLDER:
                 continue
             if trouble := windows_trouble(name):
-                self._note(entry.path, f"Its name {trouble}.")
+                self._report.note(entry.path, f"Its name {trouble}.")
             if entry.kind is Kind.SPECIAL:
-                self._note(entry.path, "It is a FIFO, socket or device, and was not copied.")
+                self._report.note(entry.path, "It is a FIFO, socket or device, and was not copied.")
                 continue
             if not ready(entry):
                 continue
@@ -315,43 +317,41 @@ class Copying:
                 outcomes = [link_again(self._leg, entry, first, replace=replace)]
             except PasserelleError:
                 outcomes = copy_batch(self._leg, (Task(entry.path, entry.size, replace),))
-                self._note(entry.path, "It is another name of a file, and was copied as a file of its own.")
+                self._report.note(entry.path, "It is another name of a file, and was copied as a file of its own.")
             self._record(outcomes)
 
     # -- what came of it
 
     def _record(self, outcomes: list[Outcome]) -> None:
-        """Write down what was verified, and remember what was not. Called from one lane at a time."""
-        try:
-            self._ledger.record(outcome.row for outcome in outcomes if outcome.row is not None)
-        except PasserelleError as error:  # without a record nothing is verified, and what follows would not be either
-            self._trouble(OWN_FOLDER, error)
-            self._stopped = True
-            self._control.cancel()
-            return
-        new = [each for each in outcomes if each.row is not None and each.path not in self._done]
-        self._done.update(each.path for each in new)
-        for outcome in outcomes:
-            for note in outcome.notes:
-                self._note(outcome.path, note)
-            if outcome.problem is not None:
-                self._problems[outcome.path] = outcome.problem
-                if outcome.problem.kind in _STOPS:
-                    self._stopped = True
-                    self._control.cancel()
-        failed = sum(outcome.problem is not None for outcome in outcomes)
-        self._meter.add(files=len(new), bytes=sum(each.bytes for each in new), problems=failed)
-        self._came(outcomes)
+        """Write down what was verified, and remember what was not."""
+        with self._recording:
+            try:
+                self._ledger.record(outcome.row for outcome in outcomes if outcome.row is not None)
+            except PasserelleError as error:  # without a record nothing is verified, and what follows would not be either
+                self._trouble(OWN_FOLDER, error)
+                self._stop()
+                return
+            new = [each for each in outcomes if each.row is not None and each.path not in self._done]
+            self._done.update(each.path for each in new)
+            for outcome in outcomes:
+                for note in outcome.notes:
+                    self._report.note(outcome.path, note)
+                if outcome.problem is not None:
+                    self._report.problem(outcome.problem)
+                    if outcome.problem.kind in _STOPS:
+                        self._stop()
+            failed = sum(outcome.problem is not None for outcome in outcomes)
+            self._meter.add(files=len(new), bytes=sum(each.bytes for each in new), problems=failed)
+            self._came(outcomes)
+
+    def _stop(self) -> None:
+        """End, for a cause that stops every file."""
+        self._stopped = True
+        self._control.cancel()
 
     def _trouble(self, path: str, error: PasserelleError) -> None:
-        self._problems[path] = problem_of(path, error)
+        self._report.trouble(path, error)
         self._meter.add(problems=1)
-
-    def _note(self, path: str, note: str) -> None:
-        if (path, note) not in self._notes:
-            self._note_count += 1
-            if len(self._notes) < _MOST_LISTED:
-                self._notes[path, note] = None
 
 
 class _Names:

@@ -45,7 +45,7 @@ def matching_folder(leg: Leg, listing: Listing, trouble: Trouble) -> Listing:
 
 
 def sweep(leg: Leg, there: Listing, runs: Iterable[str]) -> None:
-    """Take away what earlier runs, that did not end well, left under temporary names; only names that they had written down."""
+    """Take away what runs that did not end well, or workers that died, left in a folder under temporary names of theirs."""
     prefixes = "|".join(map(re.escape, runs))
     if not prefixes:
         return

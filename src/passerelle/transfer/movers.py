@@ -24,11 +24,10 @@ class Movers:
     """Takes batches, copies them in its lanes, and hands on what became of them."""
 
     def __init__(self, leg: Leg, control: Control, recorded: Recorded, *, processes: int, threads: int) -> None:
-        """recorded: called from the lanes, one at a time."""
+        """recorded: called from the lanes, several at a time."""
         self._leg = leg
         self._control = control
         self._recorded = recorded
-        self._recording = threading.Lock()
         self._room = threading.Semaphore(_QUEUED * (processes + threads))
         self._small: SimpleQueue[Batch | None] = SimpleQueue()
         self._large: SimpleQueue[Batch | None] = SimpleQueue()
@@ -74,9 +73,7 @@ class Movers:
             self._room.release()
             try:
                 self._control.wait()
-                outcomes = self._copied(batch, worker)
-                with self._recording:
-                    self._recorded(outcomes)
+                self._recorded(self._copied(batch, worker))
             except Cancelled:
                 continue  # and take the rest out of the queue
             except BaseException as error:  # noqa: BLE001 - raised again by `close`
@@ -90,6 +87,7 @@ class Movers:
                 if outcomes is not None:
                     self._leg.tick(sum(outcome.bytes for outcome in outcomes))
                     return outcomes
+                self._crew.sweep(worker, batch)
             pieces = [batch[start : start + _FEW_FILES] for start in range(0, len(batch), _FEW_FILES)]
             return [outcome for piece in pieces for outcome in copy_batch(self._leg, piece)]
         except PasserelleError as error:

@@ -35,6 +35,11 @@ def introduction(leg: Leg) -> bytes:
     return _line([*roots, leg.name, leg.run, [keep.owner, keep.mode, keep.extended], leg.also])
 
 
+def run_of(run: str, number: int) -> str:
+    """Return what names the temporary files of one worker of a run, and of no other."""
+    return f"{run}-{number:x}"
+
+
 def batch_line(batch: Batch) -> bytes:
     """Return a batch as a worker reads it."""
     return _line(batch)
@@ -50,7 +55,7 @@ def main() -> None:
     source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
     with _root(source) as source_root, _root(target) as target_root:
         number = _forked(len(sockets))
-        leg = Leg(source_root, target_root, name, f"{run}-{number:x}", Keep(*keep), tuple(also))
+        leg = Leg(source_root, target_root, name, run_of(run, number), Keep(*keep), tuple(also))
         for other in sockets[:number] + sockets[number + 1 :]:
             os.close(other)  # else nobody would see that its worker has died
         _serve(leg, sockets[number])
