@@ -9,10 +9,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from passerelle.store import Database, connect
 
 ROOT = Path(__file__).resolve().parents[1]
+
+settings.register_profile("here", deadline=None)  # other tests run beside: what takes long is not wrong
+settings.load_profile("ci" if os.environ.get("PASSERELLE_REQUIRE_ALL") else "here")  # `ci` tries the same values every time
 
 
 @pytest.hookimpl(wrapper=True)

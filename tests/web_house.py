@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from anyio.from_thread import start_blocking_portal
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
 
@@ -75,6 +77,8 @@ class House:
         self.bench.take(self.bench.whole(MOVIE), self.bench.whole(SIDECAR, sidecar()))
         self.bench.work()
         assert self.bench.state() is MovieState.DONE
+        self._open = contextlib.ExitStack()
+        self._portal = self._open.enter_context(start_blocking_portal("asyncio"))
 
     def client(
         self, name: str = "", *, password: str = WORDS, base: str = "http://testserver", token: str = "", peer: str = "192.0.2.1"
@@ -83,6 +87,7 @@ class House:
         made = TestClient(
             _as_sent(self.app), base_url=base, raise_server_exceptions=False, follow_redirects=False, client=(peer, 50_000)
         )
+        made.portal = self._portal  # one thread for all requests of a house, not one for each
         if token:
             made.headers["authorization"] = f"Bearer {token}"
             return made
@@ -104,6 +109,7 @@ class House:
 
     def close(self) -> None:
         """Give the database back, and end the processes that made previews."""
+        self._open.close()
         self.facility.close()
         self.bench.parts.close()
 
