@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from passerelle.core.errors import BadInput, NotFound, PasserelleError, printable, storage_errors
+from passerelle.core.errors import BadInput, NotFound, PasserelleError, printable
 from passerelle.core.states import ZoneState
 from passerelle.service import access
-from passerelle.service.access import Actor, Power, Through
+from passerelle.service.access import Actor, Power
 from passerelle.service.accounts import machine_accounts
 from passerelle.service.audit import acting
 from passerelle.service.settings import Settings
-from passerelle.service.zone_hand import keep_to_folders, left_to_root, looker_of, may_make
+from passerelle.service.zone_folders import ZoneFolders
+from passerelle.service.zone_hand import looker_of
 from passerelle.service.zone_view import (
     FolderView,
     UsageView,
@@ -40,9 +40,7 @@ from passerelle.zones import (
     ZoneAct,
     ZoneKind,
     check_account,
-    check_root,
     check_zone_name,
-    has_list,
     list_folder,
     may,
     measure,
@@ -50,8 +48,6 @@ from passerelle.zones import (
     relative_path,
     require,
     room,
-    settle_rights,
-    wanted,
 )
 
 _POWERS: dict[ZoneAct, Power] = {
@@ -81,7 +77,8 @@ class Zones:
         rights_changed: Callable[[Actor], Sequence[str]] = lambda actor: (),
     ) -> None:
         self._database, self._settings = database, settings
-        self._accounts = accounts or (lambda: machine_accounts(settings.zones.group, looker_of(settings)))
+        accounts = accounts or (lambda: machine_accounts(settings.zones.group, looker_of(settings)))
+        self._folders = ZoneFolders(settings, accounts)
         self._rights_changed = rights_changed
 
     # -- read --
@@ -194,15 +191,12 @@ class Zones:
             access.require(actor, Power.KEEP_ZONES)
             check_zone_name(name)
             _check_values([owner], readers, writers, quota_bytes)
-            place = self._root(actor, name, kind, root)
+            place = self._folders.chosen(actor, name, kind, root)
             zone = Zone(name, kind, place, owner, readers, writers, quota_bytes)
             with self._database.read() as connection:
                 if zones.find(connection, name) is None:
-                    self._check_root(zone, zones.every(connection))
-            keep_to_folders(zone, self._settings, self._accounts())
-            may_make(place, name, owner)
-            made = _make_folder(place)
-            notes = self._settle(zone, fresh=made)
+                    self._folders.check(zone, zones.every(connection))
+            notes = self._folders.make(zone)
             with self._database.write() as connection:
                 row = zones.create(
                     connection,
@@ -262,7 +256,7 @@ class Zones:
                 deed.done(connection)
             zone = zone_of(row)
             # recorded first: what is recorded is what must be, and `repair` brings files to it if this ends in mid-way
-            notes = self._settle(zone) if _rights(zone) != _rights(zone_of(before)) else ()
+            notes = self._folders.settle(zone) if _rights(zone) != _rights(zone_of(before)) else ()
         return self._after(actor, row, notes, rights=_rights(zone) != _rights(zone_of(before)))
 
     def set_relation(self, actor: Actor, name: str, whom: str, relation: Relation, *, at: float | None = None) -> ZoneView:
@@ -318,9 +312,7 @@ class Zones:
         """
         with acting(self._database, actor, "zone_repair", f"zone:{name}") as deed:
             _, zone = self._permitted(actor, ZoneAct.GOVERN, name)
-            accounts = self._accounts()
-            keep_to_folders(zone, self._settings, accounts)
-            settled = settle_rights(zone.root, wanted(zone, accounts, hands=self._hands(zone)), dry=dry)
+            settled = self._folders.repair(zone, dry=dry)
             deed.data = {"seen": settled.seen, "changed": settled.changed, "left": len(settled.left), "dry": dry}
         return settled
 
@@ -348,7 +340,7 @@ class Zones:
             with self._database.write() as connection:
                 row = zones.change_state(connection, name, target, at=now)
                 deed.done(connection)
-            notes = self._settle(zone_of(row))
+            notes = self._folders.settle(zone_of(row))
         return self._after(actor, row, notes)
 
     def _view(self, actor: Actor, row: zones.ZoneRow, usage: Sequence[zones.Usage], notes: Sequence[str] = ()) -> ZoneView:
@@ -366,97 +358,10 @@ class Zones:
         with self._database.read() as connection:
             return self._view(actor, row, zones.usages(connection, row.id, limit=1), notes)
 
-    def _root(self, actor: Actor, name: str, kind: ZoneKind, root: Path | None) -> Path:
-        settings = self._settings
-        if kind is ZoneKind.INSTRUMENT:
-            folders = {key: each.folder for key, each in settings.instruments.items()}
-            chosen = root or folders.get(name)
-            if chosen is None or chosen not in folders.values():
-                raise BadInput(
-                    "The zone of an instrument is the instrument's own folder.",
-                    advice=f"Call it by one of the instruments: {', '.join(folders) or 'none is configured'}.",
-                )
-            return chosen
-        if root is None:
-            return settings.zones.folder / name
-        root = Path(os.path.normpath(root))
-        bases = (settings.zones.folder, *settings.zones.other_folders)
-        if actor.through is not Through.COMMAND and not any(root.is_relative_to(base) and root != base for base in bases):
-            raise BadInput(
-                "is no folder where zones may lie.",
-                advice=f"Choose one within {', '.join(map(str, bases))}, or let an admin make the zone on the server.",
-                path=root,
-            )
-        return root
-
-    def _check_root(self, zone: Zone, others: Sequence[zones.ZoneRow]) -> None:
-        settings = self._settings
-        used = {f"zone {each.name}": Path(each.root) for each in others}
-        if zone.kind is not ZoneKind.INSTRUMENT:
-            used |= {f"instrument {key}": each.folder for key, each in settings.instruments.items()}
-        used |= {"passerelle's state": settings.state.folder, "passerelle's results": settings.results}
-        check_root(zone.root, used)
-
-    def _hands(self, zone: Zone) -> list[str]:
-        settings = self._settings
-        return [
-            pc.account
-            for pc in settings.pcs.values()
-            if pc.instrument in settings.instruments and settings.instruments[pc.instrument].folder == zone.root
-        ]
-
-    def _settle(self, zone: Zone, *, fresh: bool = False) -> tuple[str, ...]:
-        """Bring a zone's files to its rights; return words about what was not reached."""
-        accounts = self._accounts()
-        keep_to_folders(zone, self._settings, accounts)
-        if words := left_to_root(zone, self._settings, accounts):
-            return words
-        alone = not (zone.readers.people | zone.readers.groups | zone.writers.people | zone.writers.groups)
-        own = accounts.user_of(zone.owner) in (None, accounts.service_uid)
-        if not accounts.may_give and alone and own and zone.state is ZoneState.ACTIVE and not has_list(zone.root):
-            # one person, no root: what lies there has the rights that the person gave it
-            if fresh:
-                with storage_errors(zone.root):
-                    zone.root.chmod(0o700)
-            return ()
-        want = wanted(zone, accounts, hands=self._hands(zone))
-        settled = settle_rights(zone.root, want)
-        words = [f"This machine knows no account {name}: nothing is shown to it." for name in want.unknown]
-        words += [f"Rights were not changed: {left}." for left in settled.left]
-        return (*words, *_ways(zone.root, want.folder.users))
-
 
 def _within(path: str) -> PurePosixPath:
     """Return the path that a face carried (`store.paths`)."""
     return relative_path(str(from_text(path))) if path.strip("/") else PurePosixPath()
-
-
-def _ways(root: Path, users: Mapping[int, int]) -> list[str]:
-    """Say which folder above a root keeps everybody else out of it."""
-    if not users:
-        return []
-    return [
-        f"{parent} keeps out others than its owner: nobody but it reaches the zone below. Give it mode 0711."
-        for parent in root.parents
-        if not parent.stat().st_mode & 0o001
-    ]
-
-
-def _make_folder(root: Path) -> bool:
-    """Make a zone's folder where it is missing; say whether it was made."""
-    with storage_errors(root):
-        try:
-            root.parent.mkdir(parents=True, exist_ok=True)
-            root.mkdir(mode=0o700)
-        except FileExistsError:
-            if root.is_symlink() or not root.is_dir():
-                raise NotFound("is a link or a file, not a folder.", path=root) from None
-            return False
-        except OSError as error:
-            if error.errno == errno.ENOTDIR:
-                raise NotFound("lies within something that is no folder.", path=root) from error
-            raise
-    return True
 
 
 def _check_values(people: Sequence[str], readers: Who, writers: Who, quota_bytes: int | None) -> None:
