@@ -70,7 +70,7 @@ def test_each_line_is_sent_once_in_its_order_by_tcp_and_again_after_the_server_w
 def test_what_is_too_long_for_a_datagram_goes_without_its_data(database: Database, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(5)
+        server.settimeout(30)
         sender = AuditSender(database, f"udp://127.0.0.1:{server.getsockname()[1]}", tmp_path / "sent")
         act(database, "long", data="x" * 100_000)
         assert sender.step() == 1
@@ -82,7 +82,7 @@ def test_another_start_goes_on_and_another_log_is_sent_whole(database: Database,
     path = tmp_path / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(path))
-        server.settimeout(5)
+        server.settimeout(30)
         act(database, "first")
         for lines in (1, 0):
             sender = AuditSender(database, f"unix:{path}", tmp_path / "sent")
@@ -98,7 +98,7 @@ def test_another_start_goes_on_and_another_log_is_sent_whole(database: Database,
 def test_the_thread_sends_what_comes(database: Database, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "log"))
-        server.settimeout(10)
+        server.settimeout(30)
         sender = AuditSender(database, f"unix:{tmp_path / 'log'}", tmp_path / "sent")
         act(database, "first")
         sender.start()
