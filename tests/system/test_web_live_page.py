@@ -81,7 +81,7 @@ def browser() -> Iterator[playwright.Browser]:
 def page(browser: playwright.Browser, site: Site) -> Iterator[playwright.Page]:
     """A page that fails its test for any error in the console, and for any request to another host."""
     context = browser.new_context(base_url=site.address, viewport={"width": 1440, "height": 900}, color_scheme="light")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     troubles: list[str] = []
     page.on("console", lambda m: troubles.append(m.text) if m.type in {"error", "warning"} else None)
@@ -318,7 +318,7 @@ def test_keys_walk_judge_and_help(page: playwright.Page, site: Site) -> None:
     for _ in range(3):
         page.keyboard.press("u")
         with contextlib.suppress(playwright.TimeoutError):
-            page.wait_for_selector("#undo[disabled]", timeout=5000)
+            page.wait_for_selector("#undo[disabled]")
             break
     assert page.locator("#undo[disabled]").count() == 1
     assert site.status.movie(7).row.chosen is None
