@@ -101,7 +101,7 @@ class Patrol:
     @property
     def awaited(self) -> int:
         """How many files are not whole yet."""
-        return self._tracker.awaited
+        return len(self._tracker.awaited)
 
     @property
     def present(self) -> int:
@@ -131,10 +131,10 @@ class Patrol:
 
     def acknowledged(self, changes: Sequence[Change]) -> None:
         """Take in that the caller has recorded changes: with a sidecar, the number of frames of its movie may be known to it."""
-        now = _now()
+        now = time.monotonic()
         for change in changes:
             if isinstance(change, Arrival) and change.place.role is Role.MOVIE_METADATA:
-                self._tracker.sidecar_taken(change.place, now)
+                self._tracker.awaited.sidecar_taken(change.place, now)
 
     def close(self) -> None:
         """Give the kernel its watches back."""
@@ -148,7 +148,7 @@ class Patrol:
         now = time.monotonic()
         self.beat = now
         until = [now + self._pace.idle_seconds, self._next_poll]
-        if self._reachable and (due := self._tracker.next_due()) is not None:
+        if self._reachable and (due := self._tracker.awaited.next_due()) is not None:
             until.append(due)
         seconds = 0.0 if self._todo and self._reachable else max(0.0, min(until) - now)
         if self._wakeups is not None:
@@ -239,7 +239,7 @@ class Patrol:
             self._end_sweep()
 
     def _changed(self, folder: str, record: _Folder, now: float) -> bool:
-        if now < record.active_until or self._tracker.awaited_in(folder):
+        if now < record.active_until or self._tracker.awaited.count_in(folder):
             return True
         try:
             return (self.folder.path / folder).stat(follow_symlinks=not folder).st_mtime_ns != record.mtime_ns
@@ -436,20 +436,20 @@ class Patrol:
             return
         started = time.monotonic()
         while time.monotonic() < started + _SLICE_SECONDS:
-            due = self._tracker.due(time.monotonic(), _LOOKS_AT_ONCE)
+            due = self._tracker.awaited.due(time.monotonic(), _LOOKS_AT_ONCE)
             if not due:
                 return
             for done, path in enumerate(due):
-                place = self._tracker.place_of(path)
-                if place is None:
+                pending = self._tracker.awaited.get(path)
+                if pending is None:
                     continue
                 self.beat = time.monotonic()
                 try:
                     look = look_into(
                         self.folder.path,
                         path,
-                        place,
-                        probing=self._tracker.needs_probe(path),
+                        pending.place,
+                        probing=pending.finding is None,
                         asking=not self._remote,
                         trust_holes=self._trust_holes,
                     )
@@ -458,7 +458,7 @@ class Patrol:
                     elif look.writers is Writers.UNKNOWN:
                         look = replace(look, writers=self._elsewhere(path, look.seen.mtime_ns))
                 except (OSError, _RootIsAnother):
-                    self._tracker.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
+                    self._tracker.awaited.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
                     self._same_root()
                     return
                 self._tracker.judged(path, look, _now())

@@ -26,6 +26,11 @@ class Seen:
     inode: int
     ctime_ns: int
 
+    @property
+    def changed_utc(self) -> float:
+        """When its content, name or rights were last changed, by the clock of its file system; UTC."""
+        return max(self.mtime_ns, self.ctime_ns) / 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -68,7 +73,7 @@ class Pending:
     gap: float = 0.0
     quiet: float = 0.0  # at the last look
     was_closed: bool = False  # at the last look
-    finding: Finding | None = None
+    finding: Finding | None = None  # None: its bytes must be looked at (again)
     growing_told: bool = False
     notice_told: bool = False
     before: Settled | None = None

@@ -140,7 +140,7 @@ class World:
         self.tracker.listing("s", {name: file.seen for name, file in self.disk.items()}, self.moment())
 
     def look(self) -> None:
-        for path in self.tracker.due(self.now, self.rng.randrange(1, 5)):
+        for path in self.tracker.awaited.due(self.now, self.rng.randrange(1, 5)):
             file = self.disk.get(path.removeprefix("s/"))
             if file is None:
                 self.tracker.judged(path, Look(None), self.moment())
@@ -148,7 +148,8 @@ class World:
                 self.tracker.judged(path, Look(file.seen, Writers.SOME), self.moment())
             else:
                 finding = None
-                if self.tracker.needs_probe(path):
+                pending = self.tracker.awaited.get(path)
+                if pending is not None and pending.finding is None:
                     finding = Whole(growable=path.endswith("tif")) if file.whole else Incomplete("short")
                 self.tracker.judged(path, Look(file.seen, Writers.NONE, finding), self.moment())
 

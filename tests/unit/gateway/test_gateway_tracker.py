@@ -68,11 +68,12 @@ class Driver:
     def run(self, until: float) -> list[Change]:
         """Let time pass up to `until`, looking into what is due; return the changes."""
         changes = self.tracker.drain()
-        while (due_at := self.tracker.next_due()) is not None and due_at <= until:
-            for path in self.tracker.due(due_at, 10):
+        while (due_at := self.tracker.awaited.next_due()) is not None and due_at <= until:
+            for path in self.tracker.awaited.due(due_at, 10):
                 writers = self.writers.get(path, self.default_writers)
                 finding = None
-                if self.tracker.needs_probe(path) and writers is not Writers.SOME:
+                pending = self.tracker.awaited.get(path)
+                if pending is not None and pending.finding is None and writers is not Writers.SOME:
                     finding = self.finding.get(path, WHOLE)
                     self.probes += 1
                 look = Look(self.disk.get(path), writers, finding)
@@ -208,7 +209,7 @@ def test_a_removed_folder_takes_its_files_with_it() -> None:
     driver.tracker.lost_folder("s")
     changes = driver.run(until=20.0)
     assert sorted(str(c.path) for c in changes if isinstance(c, Gone)) == ["s/a.mrc", "s/d/b.mrc"]
-    assert driver.tracker.awaited == 0
+    assert len(driver.tracker.awaited) == 0
 
 
 def test_a_file_that_comes_back_as_it_was_is_not_processed_again() -> None:
@@ -338,7 +339,7 @@ def test_a_sidecar_that_comes_late_lets_its_movie_go_at_once() -> None:
     place = ZooProgram().place(PurePosixPath("s/a.xml"))
     assert place is not None
     expect.sidecar_says(place, 10)
-    driver.tracker.sidecar_taken(place, moment(13.0))
+    driver.tracker.awaited.sidecar_taken(place, 13.0)
     assert kinds(driver.run(until=13.2)) == ["Arrival"]
 
 
@@ -367,16 +368,16 @@ def test_a_look_that_finds_nothing_is_as_good_as_an_event() -> None:
     driver.write("s/a.mrc", 10.0)
     del driver.disk["s/a.mrc"]
     assert driver.run(until=100.0) == []
-    assert driver.tracker.awaited == 0
+    assert len(driver.tracker.awaited) == 0
 
 
 def test_what_could_not_be_looked_at_is_due_again() -> None:
     driver = Driver()
     driver.write("s/a.mrc", 10.0)
-    due = driver.tracker.due(20.0, 10)
+    due = driver.tracker.awaited.due(20.0, 10)
     assert due == ["s/a.mrc"]
-    driver.tracker.postpone(due, 30.0)
-    assert driver.tracker.due(29.0, 10) == []
+    driver.tracker.awaited.postpone(due, 30.0)
+    assert driver.tracker.awaited.due(29.0, 10) == []
     assert kinds(driver.run(until=31.0))[-1] == "Arrival"
 
 
