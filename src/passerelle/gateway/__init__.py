@@ -28,7 +28,7 @@ from passerelle.gateway.change import (
 )
 from passerelle.gateway.expect import Expectations
 from passerelle.gateway.leases import writers_of
-from passerelle.gateway.patrol import Pace
+from passerelle.gateway.pace import Pace
 from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.watch import FolderStatus, Watch
 

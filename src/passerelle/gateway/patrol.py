@@ -24,6 +24,7 @@ from passerelle.gateway.change import (
 )
 from passerelle.gateway.events import Hints, Wakeups
 from passerelle.gateway.mounts import is_remote, mount_kind
+from passerelle.gateway.pace import Pace
 from passerelle.gateway.records import Moment
 from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.tracker import Tracker
@@ -34,21 +35,6 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _HOLES_MEAN_UNWRITTEN = {"ext2", "ext3", "ext4", "xfs", "tmpfs", "f2fs"}
 _SLICE_SECONDS = 0.05
 _LOOKS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often the poll looks, in seconds. It slows down by itself so that it never takes more than about 5 % of a core.
-
-    watched_seconds: folders in use, where events come. polled_seconds: the same, where none come. sweep_seconds: every file.
-    """
-
-    watched_seconds: float = 5.0
-    polled_seconds: float = 2.0
-    sweep_seconds: float = 60.0
-    active_seconds: float = 60.0  # a folder counts as in use so long after its last change
-    idle_seconds: float = 0.25  # longest wait for an event, so that a stop is heard
-    hangs_seconds: float = 30.0  # a folder that has not answered for so long is shown as unreachable
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from typing import Self
 from passerelle.core.errors import PasserelleError, Retry
 from passerelle.core.log import logger
 from passerelle.gateway.change import Change, FolderChange, FolderState, InstrumentFolder, KnownFiles, Sink
-from passerelle.gateway.patrol import Pace, Patrol
+from passerelle.gateway.pace import Pace
+from passerelle.gateway.patrol import Patrol
 from passerelle.gateway.settle import SettleRules
 
 _BATCH = 1000
