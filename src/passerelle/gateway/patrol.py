@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from passerelle.acquisition.program import Role
-from passerelle.core.errors import printable
 from passerelle.gateway.admit import ignored
 from passerelle.gateway.change import (
     Arrival,
@@ -22,37 +20,29 @@ from passerelle.gateway.change import (
     KnownFile,
     LinkIgnored,
 )
-from passerelle.gateway.events import Hints, Wakeups
+from passerelle.gateway.events import Hints
+from passerelle.gateway.folders import Folders
 from passerelle.gateway.mounts import is_remote, mount_kind
 from passerelle.gateway.pace import Pace
 from passerelle.gateway.records import Moment
+from passerelle.gateway.root import Root, RootIsAnother, RootIsEmpty, why_unreachable
 from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.tracker import Tracker
 from passerelle.gateway.tree import list_folder, look_into, opened_folder, stat_file
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-_FORBIDDEN = {errno.EACCES, errno.EPERM}
 _HOLES_MEAN_UNWRITTEN = {"ext2", "ext3", "ext4", "xfs", "tmpfs", "f2fs"}
 _SLICE_SECONDS = 0.05
 _LOOKS_AT_ONCE = 64
-
-
-@dataclass(slots=True)
-class _Folder:
-    """What the last listing of a folder said. mtime_ns -1: list it again in any case."""
-
-    mtime_ns: int
-    active_until: float
-    inner: set[str] = field(default_factory=set)  # paths of the folders in it
-    trouble: str = ""
 
 
 def _now() -> Moment:
     return Moment(time.monotonic(), time.time())
 
 
-class _RootIsAnother(Exception):
-    """Not an error, but news: another folder has the root's place."""
+def _polled(folder: InstrumentFolder) -> bool:
+    """Say whether only a poll sees what others write, now: another kind of mount may come under our feet."""
+    return folder.polling if folder.polling is not None else is_remote(folder.path)
 
 
 class Patrol:
@@ -65,17 +55,13 @@ class Patrol:
         self.beat = time.monotonic()
         self._rules, self._pace = rules, pace
         # who says that events cannot be had means that others write here: then nothing but the files themselves is believed
-        self._remote = folder.polling if folder.polling is not None else is_remote(folder.path)
+        self._remote = _polled(folder)
         self._trust_holes = not self._remote and mount_kind(folder.path) in _HOLES_MEAN_UNWRITTEN
         self._tracker = Tracker(folder, rules, known, trust_inodes=not self._remote, same_clock=not self._remote)
-        self._wakeups: Wakeups | None = None
-        self._why_polling = ""
-        self._folders: dict[str, _Folder] = {}
+        self._root = Root(folder.path, lambda: self._tracker.present)
+        self._folders = Folders(folder.path, pace.active_seconds)
         self._todo: deque[str] = deque()
         self._sweeping = False
-        self._identity: tuple[int, int] | None = None
-        self._start_anew = True
-        self._held_files = False  # the root, as it is now, was seen with something in it
         self._next_poll = self._next_sweep = 0.0
         self._round_cost = 0.0
         self._present, self._count_again = 0, 0.0
@@ -104,10 +90,12 @@ class Patrol:
             self._follow(hints)
             self._poll()
             self._look()
-        except _RootIsAnother:
+        except RootIsAnother:
             self._next_poll = 0.0
+        except RootIsEmpty as news:
+            self._unreachable(FolderState.UNREACHABLE, str(news))
         except OSError as error:
-            self._unreachable(error)
+            self._unreachable(*why_unreachable(error))
         changes, self._changes = self._changes + self._tracker.drain(), []
         if changes and time.monotonic() >= self._count_again:
             started = time.monotonic()
@@ -124,9 +112,7 @@ class Patrol:
 
     def close(self) -> None:
         """Give the kernel its watches back."""
-        if self._wakeups is not None:
-            self._wakeups.close()
-            self._wakeups = None
+        self._folders.close()
 
     # waiting
 
@@ -137,12 +123,7 @@ class Patrol:
         if self._reachable and (due := self._tracker.awaited.next_due()) is not None:
             until.append(due)
         seconds = 0.0 if self._todo and self._reachable else max(0.0, min(until) - now)
-        if self._wakeups is not None:
-            hints = self._wakeups.wait(seconds)
-        else:
-            hints = Hints()
-            if seconds > 0:
-                wait(seconds)
+        hints = self._folders.wait(seconds, wait)
         self.beat = time.monotonic()
         return hints
 
@@ -157,14 +138,12 @@ class Patrol:
             return
         if hints.root:
             self._check_root()
-            if not self._reachable:
-                return
         if hints.overflow:
             self._tracker.events_reliable_since = time.monotonic()
             self._start_sweep()
         for folder in hints.folders_out:
-            # its record stays until the listing above it tells what became of it; its watches would follow it to its new name
-            self._unwatch(folder)
+            # its record stays until the listing above it tells what became of it
+            self._folders.unwatch(folder)
             self._todo.append(folder.rpartition("/")[0])
         for folder in hints.folders_in:
             if not ignored(folder.rpartition("/")[2]):
@@ -184,17 +163,16 @@ class Patrol:
                     path = f"{parent}/{name}" if parent else name
                     seen = stat_file(descriptor, name)
                     if seen is None:
-                        self._same_root()
+                        self._root.must_be_same()
                         self._tracker.lost(path)
                     else:
-                        self._held_files = True
+                        self._root.held_files = True
                         self._tracker.saw(path, seen, _now(), closed=closed)
         except OSError as error:
-            self._same_root()
+            self._root.must_be_same()
             self._todo.append(parent if error.errno not in _ABSENT else parent.rpartition("/")[0])  # the listing tells more
             return
-        if (record := self._folders.get(parent)) is not None:
-            record.active_until = time.monotonic() + self._pace.active_seconds
+        self._folders.used(parent, time.monotonic())
 
     # the poll
 
@@ -202,19 +180,21 @@ class Patrol:
         now = time.monotonic()
         if now >= self._next_poll:
             self._check_root()
-            if not self._reachable:
-                return
             if now >= self._next_sweep:
                 self._start_sweep()
             elif not self._todo:
                 last_cost, self._round_cost = self._round_cost, 0.0
-                for folder, record in self._folders.items():
+                for folder in self._folders:
                     self.beat = time.monotonic()
-                    if self._changed(folder, record, now):
+                    if (
+                        self._folders.in_use(folder, now)
+                        or self._tracker.awaited.count_in(folder)
+                        or self._folders.changed(folder)
+                    ):
                         self._todo.append(folder)
                 self._round_cost = time.monotonic() - now
                 self._next_poll = now + 20 * max(last_cost, self._round_cost)
-            every = self._pace.watched_seconds if self._wakeups is not None else self._pace.polled_seconds
+            every = self._pace.watched_seconds if self._folders.watched else self._pace.polled_seconds
             self._next_poll = max(self._next_poll, now + every)
         started = time.monotonic()
         while self._todo and time.monotonic() < started + _SLICE_SECONDS:
@@ -223,14 +203,6 @@ class Patrol:
         self._round_cost += time.monotonic() - started
         if self._sweeping and not self._todo:
             self._end_sweep()
-
-    def _changed(self, folder: str, record: _Folder, now: float) -> bool:
-        if now < record.active_until or self._tracker.awaited.count_in(folder):
-            return True
-        try:
-            return (self.folder.path / folder).stat(follow_symlinks=not folder).st_mtime_ns != record.mtime_ns
-        except OSError:
-            return True
 
     def _start_sweep(self) -> None:
         self._sweeping = True
@@ -243,7 +215,7 @@ class Patrol:
         """After every folder was listed: what the record has in folders that are not there is gone."""
         self._sweeping = False
         self._next_sweep = time.monotonic() + max(self._pace.sweep_seconds, 20 * self._round_cost)
-        troubled = [folder for folder, record in self._folders.items() if record.trouble]
+        troubled = self._folders.troubled()
         for folder in self._tracker.folders_known():
             if folder not in self._folders and not any(folder.startswith(f"{above}/") for above in troubled):
                 self._tracker.lost_folder(folder)
@@ -252,161 +224,58 @@ class Patrol:
         self.listed = True
 
     def _visit(self, folder: str) -> None:
-        new = folder not in self._folders
         try:
-            if new or not self._is_watched(folder):
+            if self._folders.needs_watch(folder):
                 with opened_folder(self.folder.path, folder) as descriptor:
-                    self._add_watch(folder, descriptor)
+                    self._folders.watch(folder, descriptor)
+                if not self._folders.watched:
+                    self.state, self._tracker.events_reliable_since = FolderState.POLLING, None
             listing = list_folder(self.folder.path, folder)
         except OSError as error:
             self._not_listed(folder, error)
             return
         now = _now()
         if folder == "":
-            if listing.identity != self._identity:
-                raise _RootIsAnother
-            if not self._believe(bool(listing.files or listing.folders)):
-                return
+            self._root.must_be(listing.identity)
+            self._root.believe(bool(listing.files or listing.folders))
         else:
-            self._held_files = True
-        before = self._folders.get(folder)
-        # a folder that changed a moment ago may change again within one tick of its file system's clock: then list it anew
-        fresh = abs(now.utc - listing.mtime_ns / 1e9) < 2.0
-        active_until = before.active_until if before is not None else 0.0
-        if before is None or before.mtime_ns != listing.mtime_ns:
-            active_until = now.mono + (self._pace.active_seconds if before is not None or fresh else 0.0)
-        inside = f"{folder}/" if folder else ""
-        present = {inside + name for name in listing.folders}
-        self._folders[folder] = _Folder(-1 if fresh else listing.mtime_ns, active_until, present)
+            self._root.held_files = True
+        had_trouble = self._folders.has_trouble(folder)
+        gone = self._folders.take(folder, listing, now)
         self._tracker.listing(folder, listing.files, now)
-        for gone in before.inner - present if before is not None else ():
-            self._forget(gone)
-            self._tracker.lost_folder(gone)
-        self._todo.extendleft(path for path in present if path not in self._folders or not self._is_watched(path))
+        for each in gone:
+            self._tracker.lost_folder(each)
+        inside = f"{folder}/" if folder else ""
+        self._todo.extendleft(path for name in listing.folders if self._folders.needs_watch(path := inside + name))
         for name, target in listing.links:
             self._tell_link(inside + name, target)
-        if before is not None and before.trouble:
+        if had_trouble:
             self._tell()
 
     def _not_listed(self, folder: str, error: OSError) -> None:
         if folder == "":
             raise error
-        self._same_root()
+        self._root.must_be_same()
         if error.errno in _ABSENT:
-            self._forget(folder)
-            parent = folder.rpartition("/")[0]
-            if parent in self._folders:
-                self._folders[parent].mtime_ns = -1
+            self._folders.lost(folder)
             self._tracker.lost_folder(folder)
             return
-        record = self._folders.setdefault(folder, _Folder(-1, 0.0))
-        record.mtime_ns = -1
-        record.trouble = os.strerror(error.errno or errno.EIO)
+        self._folders.not_listed(folder, error)
         if not self._sweeping:
             self._tell()
-
-    def _is_watched(self, folder: str) -> bool:
-        return self._wakeups is None or self._wakeups.watches(folder)
-
-    def _inside(self, folder: str) -> list[str]:
-        found, pending = [], [folder]
-        while pending:
-            path = pending.pop()
-            if (record := self._folders.get(path)) is not None:
-                found.append(path)
-                pending.extend(record.inner)
-        return found
-
-    def _unwatch(self, folder: str) -> None:
-        if self._wakeups is not None:
-            for path in self._inside(folder):
-                self._wakeups.remove(path)
-
-    def _forget(self, folder: str) -> None:
-        self._unwatch(folder)
-        for path in self._inside(folder):
-            del self._folders[path]
 
     # the root
 
     def _check_root(self) -> None:
-        """Find out whether the root is there and the same as before; if not, begin anew. Raises: OSError when it is not there."""
-        with opened_folder(self.folder.path, "") as descriptor:
-            status = os.fstat(descriptor)
-            with os.scandir(descriptor) as entries:
-                filled = any(not ignored(entry.name) for entry in entries)
-        identity = (status.st_dev, status.st_ino)
-        if identity != self._identity:
-            self._identity, self._held_files = identity, False
-            self._start_anew = True
-        if self._believe(filled) and (self._start_anew or not self._reachable):
-            self._begin()
+        """Find out whether the root is there and the same as before; if not, begin anew. Raises: as `Root.look` does."""
+        another = self._root.look()
+        if another or not self._reachable:
+            self._folders.begin(polling=_polled(self.folder))
+            self._tracker.events_reliable_since = time.monotonic() if self._folders.watched else None
+            self.state = FolderState.WATCHING if self._folders.watched else FolderState.POLLING
+            self._start_sweep()
 
-    def _same_root(self) -> None:
-        """Make sure that what is missing was removed, and not the whole share unmounted under our feet.
-
-        Raises:
-            OSError: the root does not answer.
-            _RootIsAnother: something else has its place now; nothing seen in it is to be believed.
-        """
-        with opened_folder(self.folder.path, "") as descriptor:
-            status = os.fstat(descriptor)
-        if (status.st_dev, status.st_ino) != self._identity:
-            raise _RootIsAnother
-
-    def _begin(self) -> None:
-        self._start_anew = False
-        self.close()
-        self._folders.clear()
-        self._why_polling = ""
-        polling = self.folder.polling if self.folder.polling is not None else is_remote(self.folder.path)
-        if not polling:
-            try:
-                self._wakeups = Wakeups()
-            except OSError as error:
-                self._why_polling = (
-                    f"The kernel gives no events ({os.strerror(error.errno or 0)}): raise fs.inotify.max_user_instances."
-                )
-        self._tracker.events_reliable_since = time.monotonic() if self._wakeups is not None else None
-        self.state = FolderState.WATCHING if self._wakeups is not None else FolderState.POLLING
-        self._start_sweep()
-
-    def _believe(self, filled: bool) -> bool:
-        """An empty root is believed only where the same folder was seen with something in it, or where nothing is known of it."""
-        if filled:
-            self._held_files = True
-        elif not self._held_files and (count := self._tracker.present):
-            self._set_unreachable(
-                FolderState.UNREACHABLE, f"It is empty, although {count:,} files of it are known. Is the share mounted?"
-            )
-            return False
-        return True
-
-    def _add_watch(self, folder: str, descriptor: int) -> None:
-        if self._wakeups is None:
-            return
-        try:
-            self._wakeups.add(folder, descriptor)
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.ENOMEM, errno.EMFILE}:
-                raise
-            self.close()
-            self.state = FolderState.POLLING
-            self._tracker.events_reliable_since = None
-            self._why_polling = (
-                f"The kernel watches no more folders ({os.strerror(error.errno or 0)}): raise fs.inotify.max_user_watches."
-            )
-
-    def _unreachable(self, error: OSError) -> None:
-        if error.errno in _FORBIDDEN:
-            reason = "This account may not read it. Check owner and mode of the folder and those above it."
-            self._set_unreachable(FolderState.REFUSED, reason)
-        else:
-            what = os.strerror(error.errno or errno.EIO)
-            self._set_unreachable(FolderState.UNREACHABLE, f"It cannot be read: {what}. Is the share mounted?")
-
-    def _set_unreachable(self, state: FolderState, reason: str) -> None:
-        self.close()
+    def _unreachable(self, state: FolderState, reason: str) -> None:
         self._folders.clear()
         self._todo.clear()
         self._sweeping = False
@@ -440,12 +309,12 @@ class Patrol:
                         trust_holes=self._trust_holes,
                     )
                     if look.seen is None:
-                        self._same_root()
+                        self._root.must_be_same()
                     elif look.writers is Writers.UNKNOWN:
                         look = replace(look, writers=self._elsewhere(path, look.seen.mtime_ns))
-                except (OSError, _RootIsAnother):
+                except (OSError, RootIsAnother):
                     self._tracker.awaited.postpone(due[done:], time.monotonic() + self._pace.polled_seconds)
-                    self._same_root()
+                    self._root.must_be_same()
                     return
                 self._tracker.judged(path, look, _now())
 
@@ -457,10 +326,7 @@ class Patrol:
 
     def _tell(self) -> None:
         if self._reachable:
-            troubles = [f"{printable(f)}: {record.trouble}." for f, record in sorted(self._folders.items()) if record.trouble]
-            self.reason = " ".join([self._why_polling, *troubles[:3]]).strip()
-            if len(troubles) > 3:
-                self.reason += f" And {len(troubles) - 3} more folders."
+            self.reason = self._folders.reason()
         if self._told != (self.state, self.reason):
             self._told = (self.state, self.reason)
             self._changes.append(FolderChange(instrument=self.folder.name, state=self.state, reason=self.reason, at=time.time()))

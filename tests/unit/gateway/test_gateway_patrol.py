@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from passerelle.gateway import Arrival, Change, FolderChange, FolderState, InstrumentFolder, Pace, SettleRules
-from passerelle.gateway import patrol as patrol_module
+from passerelle.gateway import folders as folders_module
 from passerelle.gateway.events import Wakeups
 from passerelle.gateway.patrol import Patrol
 from passerelle.testing.writers import ZooProgram, mrc_bytes
@@ -55,7 +55,7 @@ class NoInstances(Wakeups):
 def test_a_kernel_without_events_to_give_is_polled_and_the_setting_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: type[Wakeups], setting: str
 ) -> None:
-    monkeypatch.setattr(patrol_module, "Wakeups", kernel)
+    monkeypatch.setattr(folders_module, "Wakeups", kernel)
     patrol = make(tmp_path)
     changes = walk(patrol, lambda changes: changes)
     assert isinstance(changes[0], FolderChange)
@@ -74,7 +74,7 @@ def test_a_folder_that_vanishes_between_watch_and_listing_harms_nothing(tmp_path
             if folder == "s":
                 (tmp_path / "s").rmdir()
 
-    monkeypatch.setattr(patrol_module, "Wakeups", Vanishing)
+    monkeypatch.setattr(folders_module, "Wakeups", Vanishing)
     patrol = make(tmp_path)
     walk(patrol, lambda changes: changes)
     (tmp_path / "s").mkdir()
@@ -95,7 +95,7 @@ def test_a_file_put_into_a_new_folder_before_it_is_watched_is_found_by_its_listi
             if folder == "s":
                 (tmp_path / "s" / "after.mrc").write_bytes(mrc_bytes(2, random.Random(1)))
 
-    monkeypatch.setattr(patrol_module, "Wakeups", Late)
+    monkeypatch.setattr(folders_module, "Wakeups", Late)
     slow = Pace(watched_seconds=1000.0, polled_seconds=1000.0, sweep_seconds=1000.0, idle_seconds=0.05)
     patrol = Patrol(InstrumentFolder("k", tmp_path, ZooProgram()), (), SettleRules(), slow)
     walk(patrol, lambda changes: changes)
