@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -28,9 +27,8 @@ from passerelle.gateway.records import Moment
 from passerelle.gateway.root import Root, RootIsAnother, RootIsEmpty, why_unreachable
 from passerelle.gateway.settle import SettleRules, Writers
 from passerelle.gateway.tracker import Tracker
-from passerelle.gateway.tree import list_folder, look_into, opened_folder, stat_file
+from passerelle.gateway.tree import ABSENT, list_folder, look_into, opened_folder, stat_file
 
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _HOLES_MEAN_UNWRITTEN = {"ext2", "ext3", "ext4", "xfs", "tmpfs", "f2fs"}
 _SLICE_SECONDS = 0.05
 _LOOKS_AT_ONCE = 64
@@ -170,7 +168,7 @@ class Patrol:
                         self._tracker.saw(path, seen, _now(), closed=closed)
         except OSError as error:
             self._root.must_be_same()
-            self._todo.append(parent if error.errno not in _ABSENT else parent.rpartition("/")[0])  # the listing tells more
+            self._todo.append(parent if error.errno not in ABSENT else parent.rpartition("/")[0])  # the listing tells more
             return
         self._folders.used(parent, time.monotonic())
 
@@ -256,7 +254,7 @@ class Patrol:
         if folder == "":
             raise error
         self._root.must_be_same()
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             self._folders.lost(folder)
             self._tracker.lost_folder(folder)
             return

@@ -21,7 +21,7 @@ from passerelle.gateway.settle import Broken, Writers
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: a pipe of a file's name must not hang us; O_NOATIME is refused to others than the owner
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def stat_file(descriptor: int, name: str) -> Seen | None:
         # not DirEntry.stat: that holds the interpreter's lock, and a dead network mount would stop the whole process
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise
     return _seen(status) if stat.S_ISREG(status.st_mode) else None
@@ -122,7 +122,7 @@ def look_into(root: Path, path: str, place: Place, *, probing: bool, asking: boo
             finally:
                 os.close(descriptor)
     except OSError as error:
-        if error.errno in _ABSENT and folder:
+        if error.errno in ABSENT and folder:
             return Look(None)
         raise
 
@@ -152,7 +152,7 @@ def _look(path: Path, descriptor: int, place: Place, *, probing: bool, asking: b
 
 
 def _not_opened(error: OSError, seen: Seen) -> Look:
-    if error.errno in _ABSENT:
+    if error.errno in ABSENT:
         return Look(None)
     advice = " Check owner and mode of the file and its folders." if error.errno in {errno.EACCES, errno.EPERM} else ""
     problem = f"It could not be opened: {os.strerror(error.errno or errno.EIO)}.{advice}"
