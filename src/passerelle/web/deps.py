@@ -64,7 +64,7 @@ def entered(actor: AnyoneOf) -> Actor:
 ActorOf = Annotated[Actor, Depends(entered)]
 
 
-def _arrival(request: Request) -> Arrival:
+async def _arrival(request: Request) -> Arrival:
     return request.state.arrival
 
 
@@ -72,61 +72,30 @@ def _status(request: Request, actor: ActorOf) -> Status:
     return request.app.state.facility.live(actor)
 
 
-def _log_ins(request: Request) -> LogIns:
-    return request.app.state.facility.log_ins
-
-
-def _people(request: Request) -> People:
-    return request.app.state.facility.people
-
-
-def _tokens(request: Request) -> Tokens:
-    return request.app.state.facility.tokens
-
-
-def _audit(request: Request) -> AuditLog:
-    return request.app.state.facility.audit
-
-
-def _keeping(request: Request) -> Housekeeping:
-    return request.app.state.facility.keeping
-
-
-def _zones(request: Request) -> Zones:
-    return request.app.state.facility.zones
-
-
-def _files(request: Request) -> Files:
-    return request.app.state.facility.files
-
-
-def _shares(request: Request) -> Shares:
-    return request.app.state.facility.shares
-
-
-def _datasets(request: Request) -> Datasets:
-    return request.app.state.facility.datasets
-
-
-def _transfers(request: Request) -> Transfers:
-    return request.app.state.facility.transfers
-
-
-def _facility(request: Request) -> Facility:
+async def _facility(request: Request) -> Facility:
     return request.app.state.facility
+
+
+def _part(name: str) -> Any:
+    """Return the dependency that gives one part of the facility by its name there."""
+
+    async def part(request: Request) -> Any:
+        return getattr(request.app.state.facility, name)
+
+    return Depends(part)
 
 
 ArrivalOf = Annotated[Arrival, Depends(_arrival)]
 StatusOf = Annotated[Status, Depends(_status)]  # sessions as the person who asks may see and steer them
 # verbs that take who asks at each call
-LogInsOf = Annotated[LogIns, Depends(_log_ins)]
-PeopleOf = Annotated[People, Depends(_people)]
-TokensOf = Annotated[Tokens, Depends(_tokens)]
-AuditOf = Annotated[AuditLog, Depends(_audit)]
-DatasetsOf = Annotated[Datasets, Depends(_datasets)]
-TransfersOf = Annotated[Transfers, Depends(_transfers)]
+LogInsOf = Annotated[LogIns, _part("log_ins")]
+PeopleOf = Annotated[People, _part("people")]
+TokensOf = Annotated[Tokens, _part("tokens")]
+AuditOf = Annotated[AuditLog, _part("audit")]
+DatasetsOf = Annotated[Datasets, _part("datasets")]
+TransfersOf = Annotated[Transfers, _part("transfers")]
 FacilityOf = Annotated[Facility, Depends(_facility)]
-KeepingOf = Annotated[Housekeeping, Depends(_keeping)]
-ZonesOf = Annotated[Zones, Depends(_zones)]
-FilesOf = Annotated[Files, Depends(_files)]
-SharesOf = Annotated[Shares, Depends(_shares)]
+KeepingOf = Annotated[Housekeeping, _part("keeping")]
+ZonesOf = Annotated[Zones, _part("zones")]
+FilesOf = Annotated[Files, _part("files")]
+SharesOf = Annotated[Shares, _part("shares")]
