@@ -427,6 +427,8 @@ group = "users"
 [transfers]
 leave_free_percent = 0
 hand = "{folder}/run/socket"
+[work]
+executor = "processes"
 [instruments.xrd]
 folder = "{folder}/gateway/xrd"
 processing = false
@@ -444,15 +446,19 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
     # alembic asks access(2), which no capability helps where the checkout lies in a folder of root's: code of its own
     shutil.copytree(Path(passerelle.__file__).parent, place.folder / "code" / "passerelle")
     surroundings = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place.folder / "code"), "COLUMNS": "300"}
-    command = [sys.executable, "-P", "-m", "passerelle.testing.send_service", str(config)]
+    # its home cannot be written to, nor can the code: what it compiles is kept with its state
+    command = [sys.executable, "-P", "-m", "passerelle", "serve", "--port", "0", "--config", str(config)]
+    said = place.folder / "serve.log"
 
     def zones_command(*words: str) -> subprocess.CompletedProcess[str]:
         command = [*run_as(SERVICE), sys.executable, "-P", "-m", "passerelle", "zones", *words, "--config", str(config)]
         return subprocess.run(command, capture_output=True, text=True, cwd="/", env=surroundings)
 
-    service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env=surroundings)
+    with said.open("wb") as log:
+        service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env=surroundings, stdout=log, stderr=log)
     try:
-        wait((place.folder / "state" / "ready").exists)
+        wait(lambda: service.poll() is not None or "http://" in said.read_text())
+        assert service.poll() is None, said.read_text()
         settings = read_settings(config)
         database = connect(settings.database_url)
         zones = Zones(database, settings)

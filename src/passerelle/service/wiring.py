@@ -77,6 +77,7 @@ def dispatcher(
         BadConfiguration: an external program or a device that the configuration names is not here.
     """
     settings = parts.settings
+    settle_code_place(parts.places.kernels)  # before anything loads numerics
     parts.programs.uses(settings.processing)
     work = settings.work
     for device in work.devices:
@@ -129,7 +130,6 @@ def dispatcher(
 
 def executor_of(work: WorkSettings, workers: int, places: Places) -> Executor:
     """Return the executor that the configuration names."""
-    settle_code_place(places.kernels)
     if work.executor == "inline":
         return InlineExecutor(tasks.REGISTRY)
     if work.executor == "parsl":
