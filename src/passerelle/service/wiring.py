@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from passerelle.compute import InlineExecutor, PoolExecutor
 from passerelle.compute.code_place import settle_code_place
 from passerelle.compute.rehearse import Rehearsal
-from passerelle.core.errors import Busy, storage_errors
+from passerelle.core.errors import Busy, StorageError, storage_errors
 from passerelle.gateway import SettleRules, Watch
 from passerelle.pipeline import Executor, Policy, Runner
 from passerelle.service import tasks
@@ -75,8 +76,10 @@ def dispatcher(
 
     Raises:
         BadConfiguration: an external program or a device that the configuration names is not here.
+        StorageError: temporary files can be written nowhere.
     """
     settings = parts.settings
+    _check_temporary_folder()
     settle_code_place(parts.places.kernels)  # before anything loads numerics
     parts.programs.uses(settings.processing)
     work = settings.work
@@ -126,6 +129,16 @@ def dispatcher(
         recompressor=recompressor,
         sealer=sealer_of(settings, parts.database) if watching else None,
     )
+
+
+def _check_temporary_folder() -> None:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise StorageError(
+            "There is no folder for temporary files: neither TMPDIR nor /tmp or /var/tmp can be written to.",
+            advice="Let TMPDIR name one; in a unit of systemd, say PrivateTmp=yes.",
+        ) from error
 
 
 def executor_of(work: WorkSettings, workers: int, places: Places) -> Executor:
