@@ -120,5 +120,6 @@ checks = {each["name"]: each for each in json.load(sys.stdin)["checks"]}
 assert checks["notices"]["level"] != "error", checks["notices"]  # it could be read; nobody takes what it says'
 systemctl stop passerelle passerelle-hand
 [ "$(systemctl show -p Result passerelle)" = Result=success ]
+if journalctl --no-pager -u passerelle | grep cleanup_hangs; then exit 1; fi
 echo "both units work under systemd $(systemctl --version | head -1 | cut -d' ' -f2)"
 CHECKS

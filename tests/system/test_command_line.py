@@ -128,6 +128,27 @@ def test_the_service_starts_shows_its_page_and_ends_by_sigterm(session):
         server.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_in_a_terminal_reaches_all_its_processes_and_ends_the_service_in_peace(tmp_path, number):
+    run("init", "facility", cwd=tmp_path)
+    words = [*PASSERELLE, "serve", "--config", "facility/passerelle.toml", "--port", "0"]
+    said = tmp_path / "said"
+    with said.open("w") as log:
+        server = subprocess.Popen(words, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+    try:
+        ends = time.monotonic() + 60
+        while "http://" not in said.read_text():
+            assert server.poll() is None and time.monotonic() < ends, said.read_text()
+            time.sleep(0.1)
+        time.sleep(3)  # by then Parsl has its processes
+        os.killpg(server.pid, number)
+        assert server.wait(timeout=60) in {0, 130}
+    finally:
+        server.kill()
+        server.wait()
+    assert len(said.read_text().splitlines()) == 1, said.read_text()
+
+
 def test_the_demo_ends_by_itself_after_the_movies_that_were_asked_for(tmp_path):
     words = ["demo", "--no-browser", "--offline", "--exit-after-movies", 2, "--size", SIZE, "--movies-per-hour", 0, "--movies", 2]
     began = time.monotonic()

@@ -1,7 +1,8 @@
 """Run a program that dies with the service, however the service dies: `python -m passerelle.compute.tether PID TICKS PROGRAM …`.
 
 Parsl's interchange and managers outlive a service that gets SIGKILL, and their workers with them. This process stands between: it
-puts the program into a session of its own, waits for either to end, and ends the whole group when the service is gone.
+puts the program into a session of its own, waits for either to end, and ends the whole group when the service is gone. It leaves
+the service's group itself: Ctrl-C in a terminal is for the service, which then ends its programs in their order.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _PR_SET_PDEATHSIG = 1
 
 def main(process_id: int, ticks: str, command: list[str]) -> int:
     """Run `command` until it ends or the service does; return its exit code."""
+    with contextlib.suppress(PermissionError):  # it leads a group already
+        os.setsid()
     service = open_process(process_id, ticks)
     if service is None:
         return KILLED_WITH_SERVICE
