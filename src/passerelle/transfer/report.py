@@ -11,7 +11,7 @@ _MOST_LISTED = 1000  # problems and notes that are named; all are counted
 
 
 class Report:
-    """Problems are the last ones of each path; notes are kept once."""
+    """Keeps the last problem of each path, and each note once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
