@@ -90,11 +90,14 @@ class Session:
     def workers(self) -> list[int]:
         """Return the ids of processes that do work now."""
         if self.executor == "parsl":
-            mine = psutil.Process(self.service.pid).children(recursive=True) if self.service else []
             state = str(self.state)
-            found = [p for p in psutil.process_iter(["cmdline", "environ"]) if state in " ".join(p.info["cmdline"] or [])]
-            pools = [p for p in found if "process_worker_pool" in " ".join(p.info["cmdline"] or [])]
-            return [child.pid for pool in pools for child in pool.children()] or [p.pid for p in mine[:0]]
+            commands = {process: " ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])}
+            pools = [process for process, line in commands.items() if state in line and "process_worker_pool" in line]
+            found = []
+            for pool in pools:
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is asked, as all that is killed here
+                    found += [child.pid for child in pool.children()]
+            return found
         try:
             return list(json.loads((self.state / "ready").read_bytes()))
         except (FileNotFoundError, ValueError):
