@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pytest
 from passerelle.service import checks_service
 from passerelle.service.checks import Check, Level
 from passerelle.service.wiring import Parts, assemble
+from passerelle.testing.ports import kept_port
 from passerelle.testing.samba_facility import ROOT, SambaFacility, missing
 from passerelle.zones import ZoneKind
 
@@ -54,11 +54,10 @@ def test_the_doctor_tells_how_it_is_with_samba(facility: SambaFacility) -> None:
     assert changed.advice == "passerelle shares apply"
     facility.config.write_text(text)
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other = facility.settings.shares.model_copy(update={"port": probe.getsockname()[1]})
-    elsewhere = replace(parts, settings=parts.settings.model_copy(update={"shares": other}))
-    unreachable = runs(elsewhere)
+    keeper, port = kept_port()
+    with keeper:
+        other = facility.settings.shares.model_copy(update={"port": port})
+        unreachable = runs(replace(parts, settings=parts.settings.model_copy(update={"shares": other})))
     assert unreachable.level is Level.ERROR
     assert "nothing answers at 127.0.0.1" in unreachable.words
     parts.close()

@@ -25,6 +25,7 @@ from passerelle.service.sources import Identity
 from passerelle.service.wiring import Parts
 from passerelle.service.wiring_people import sources_of
 from passerelle.store import Database
+from passerelle.testing.accounts import changing_accounts
 from passerelle.testing.ldap_directory import PASSWORDS, READER, READER_PASSWORD, SUFFIX, Directory, missing
 
 ALICE = PASSWORDS["alice"]
@@ -172,11 +173,13 @@ def account() -> Iterator[str]:
         pytest.skip("PAM is asked for others by root only")
     name, service = "pt-pam", Path("/etc/pam.d/passerelle-test")
     service.write_text("auth required pam_unix.so nodelay\naccount required pam_unix.so\n")
-    subprocess.run(["userdel", name], check=False, capture_output=True)
-    subprocess.run(["useradd", "-M", "-c", "Pam Person,,,", "-s", "/usr/sbin/nologin", name], check=True)
-    subprocess.run(["chpasswd"], input=f"{name}:right pw\n".encode(), check=True)
+    with changing_accounts():
+        subprocess.run(["userdel", name], check=False, capture_output=True)
+        subprocess.run(["useradd", "-M", "-c", "Pam Person,,,", "-s", "/usr/sbin/nologin", name], check=True)
+        subprocess.run(["chpasswd"], input=f"{name}:right pw\n".encode(), check=True)
     yield name
-    subprocess.run(["userdel", name], check=False, capture_output=True)
+    with changing_accounts():
+        subprocess.run(["userdel", name], check=False, capture_output=True)
     service.unlink()
 
 
@@ -191,11 +194,13 @@ def test_an_account_of_the_machine_logs_in_by_pam(account: str, database: Databa
 
 def test_a_locked_account_and_accounts_of_the_system_stay_out(account: str) -> None:
     source = PamSource("passerelle-test")
-    subprocess.run(["usermod", "-e", "1", account], check=True)
+    with changing_accounts():
+        subprocess.run(["usermod", "-e", "1", account], check=True)
     try:
         assert source.check(account, "right pw") is None
     finally:
-        subprocess.run(["usermod", "-e", "", account], check=True)
+        with changing_accounts():
+            subprocess.run(["usermod", "-e", "", account], check=True)
     assert source.check("daemon", "x") is None
 
 

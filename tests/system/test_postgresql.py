@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +46,7 @@ from passerelle.store.notices import NoticeState
 from passerelle.store.purges import Intent, PurgeState
 from passerelle.store.tables import metadata
 from passerelle.testing.bench import SESSION, Bench
+from passerelle.testing.ports import kept_port
 
 PROGRAMS = next((path for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 USER = "postgres"
@@ -57,14 +58,9 @@ class Server:
     def __init__(self, folder: Path) -> None:
         assert PROGRAMS is not None
         self.folder, self.programs = folder, PROGRAMS
-        for parent in [folder, *folder.parents]:
-            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)  # the server's account must be able to reach its folder
         shutil.chown(folder, USER)
         self._run("initdb", "-D", str(folder / "data"), "-U", "gw", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self._keeper, self.port = kept_port()
         self.start()
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -77,15 +73,18 @@ class Server:
             user=account.pw_uid,
             group=account.pw_gid,
             extra_groups=[],
-            timeout=120,
+            timeout=400,
         )
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        self._control("-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "fast", "-w", "stop")
+        self._control("-m", "fast", "stop")
+
+    def _control(self, *words: str) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", "-t", "300", *words)
 
     def database(self, name: str) -> str:
         with sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT").connect() as connection:
@@ -107,14 +106,18 @@ def missing() -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     if reason := missing():
         if os.environ.get("PASSERELLE_REQUIRE_ALL"):
             pytest.fail(reason)
         pytest.skip(reason)
-    made = Server(tmp_path_factory.mktemp("postgresql"))
-    yield made
-    made.stop()
+    # not pytest's folder: another run of pytest closes that one to all accounts but root
+    with tempfile.TemporaryDirectory(prefix="passerelle-postgresql-") as folder:
+        Path(folder).chmod(0o711)
+        (Path(folder) / "server").mkdir()
+        made = Server(Path(folder) / "server")
+        yield made
+        made.stop()
 
 
 _numbers = iter(range(1000))

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from passerelle.testing.ports import kept_port
+
 SUFFIX = "dc=inst,dc=test"
 ADMIN, ADMIN_PASSWORD = f"cn=admin,{SUFFIX}", "adminpw"
 READER, READER_PASSWORD = f"cn=reader,{SUFFIX}", "readerpw"
@@ -111,10 +113,8 @@ class Directory:
             entries += _GROUP.format(name=group, suffix=SUFFIX, members=lines)
         (folder / "base.ldif").write_text(entries, encoding="utf-8")
         self._run("slapadd", "-f", "slapd.conf", "-l", "base.ldif")
-        with socket.socket() as probe, socket.socket() as second:
-            probe.bind(("127.0.0.1", 0))
-            second.bind(("127.0.0.1", 0))
-            self.port, self.tls_port = probe.getsockname()[1], second.getsockname()[1]
+        self._keeper, self.port = kept_port()
+        self._tls_keeper, self.tls_port = kept_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -128,17 +128,18 @@ class Directory:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for _ in range(400):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.tls_port), 0.2):
+        ends = time.monotonic() + 90
+        while time.monotonic() < ends and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.tls_port), 5):
                 return
             time.sleep(0.05)
         raise AssertionError("slapd does not answer")
 
     def stop(self) -> None:
-        """Stop slapd."""
+        """Stop slapd. Its ports stay its own."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def _run(self, *command: str) -> None:

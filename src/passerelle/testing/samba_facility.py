@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -19,6 +18,8 @@ from passerelle.service.settings import Settings
 from passerelle.service.shares import MODERN, Shares
 from passerelle.service.zones import Zones
 from passerelle.store import connect
+from passerelle.testing.accounts import SharedAccounts, changing_accounts
+from passerelle.testing.ports import kept_port
 
 PASSWORD = "pw-of-the-test"
 PCS = {"krios-pc": "pt-krios", "glacios-pc": "pt-glacios"}
@@ -35,16 +36,11 @@ def missing() -> str:
     return "" if os.getuid() == 0 else "a smbd of several accounts is run by root"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_for(address: str, port: int) -> None:
     """Wait until a server listens."""
-    for _ in range(400):
-        with contextlib.suppress(OSError), socket.create_connection((address, port), 0.2):
+    ends = time.monotonic() + 90
+    while time.monotonic() < ends:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 5):
             return
         time.sleep(0.05)
     raise AssertionError(f"nothing listens at {address}:{port}")
@@ -79,14 +75,10 @@ class SambaFacility:
         self.folder = folder
         folder.mkdir(mode=0o711)
         folder.parent.chmod(0o711)
-        subprocess.run(["groupadd", "-f", GROUP], check=True)
-        self.made: list[str] = []
-        for name in (*PCS.values(), *PEOPLE):
-            if name not in {each.pw_name for each in pwd.getpwall()}:
-                subprocess.run(["useradd", "-M", "-s", "/usr/sbin/nologin", name], check=True, capture_output=True)
-                self.made.append(name)
-        subprocess.run(["gpasswd", "-a", "pt-carol", GROUP], check=True, capture_output=True)
-        self.port = free_port()
+        self._accounts = SharedAccounts((*PCS.values(), *PEOPLE), [GROUP])
+        with changing_accounts():
+            subprocess.run(["gpasswd", "-a", "pt-carol", GROUP], check=True, capture_output=True)
+        self._keeper, self.port = kept_port()
         self.table = merged(
             {
                 "state": {"folder": folder / "state"},
@@ -135,10 +127,10 @@ class SambaFacility:
     def stop(self) -> None:
         if self.smbd is not None:
             self.smbd.terminate()
-            self.smbd.wait(20)
+            self.smbd.wait(60)
+        self._keeper.close()
         self.database.close()
-        for name in self.made:
-            subprocess.run(["userdel", name], check=False, capture_output=True)
+        self._accounts.close()
 
     def client(self, share: str, account: str, commands: str, *, password: str = PASSWORD) -> str:
         """Run commands of smbclient and return all that it says."""
@@ -148,6 +140,6 @@ class SambaFacility:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         return ended.stdout + ended.stderr
