@@ -35,6 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.close()
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")  # of schemathesis and the clients that it uses
 @pytest.mark.parametrize("who", ["ann", "dora", "olga", SENDER])
 def test_every_operation_answers_as_it_is_documented(world: World, who: str) -> None:

@@ -60,8 +60,8 @@ def test_workers_die_with_a_service_that_is_killed(kind: str, tmp_path: Path) ->
     try:
         until(lambda: began.exists() and began.read_text() != "")
         worker = int(began.read_text())
-        family = [worker, *_with_words(str(tmp_path))]
-        assert all(alive(process_id) for process_id in family)
+        family = [each for each in (worker, *_with_words(str(tmp_path))) if alive(each)]  # a script may have ended meanwhile
+        assert {worker, service.pid} <= set(family)
     finally:
         service.kill()
         service.wait()

@@ -15,7 +15,7 @@ from passerelle.testing.bench import SESSION, Bench
 from passerelle.testing.poison import REGISTRY
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", ["pool", "parsl"])
 def test_a_movie_that_kills_its_worker_each_time_is_set_aside_after_the_last_try(tmp_path: Path, kind: str) -> None:
     bench = Bench(tmp_path, program="generic")
@@ -25,7 +25,7 @@ def test_a_movie_that_kills_its_worker_each_time_is_set_aside_after_the_last_try
     )
     runner = Runner(bench.ledger, executor, bench.parts.places.outcomes, policy=Policy(max_attempts=3, retry_seconds=1.0))
     try:
-        ends = time.monotonic() + 100
+        ends = time.monotonic() + 300
         while bench.state() is not MovieState.FAILED:
             assert time.monotonic() < ends, bench.movie()
             runner.step(bench.now)

@@ -22,7 +22,7 @@ from passerelle.core.errors import Busy
 from passerelle.pipeline import Ended, Executor
 
 REGISTRY = "passerelle.testing.executors"
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 120.0
 
 
 def _echo(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -33,6 +33,13 @@ def _sleep(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     Path(spec["began"]).write_text(str(os.getpid()))
     time.sleep(spec["seconds"])
     return {"slept": spec["seconds"]}
+
+
+def _hold(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    ends = time.monotonic() + 2 * _PATIENCE_SECONDS
+    while not Path(spec["until"]).exists() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return {}
 
 
 def _die(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -49,7 +56,7 @@ def _print(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"printed": True}
 
 
-TASKS = {"echo": _echo, "sleep": _sleep, "die": _die, "fault": _fault, "print": _print}
+TASKS = {"echo": _echo, "sleep": _sleep, "hold": _hold, "die": _die, "fault": _fault, "print": _print}
 
 
 class ExecutorContract:
@@ -85,14 +92,14 @@ class ExecutorContract:
         assert list(executor.poll()) == []
 
     def test_handles_differ_and_capacity_is_kept(self, executor: Executor, tmp_path: Path) -> None:
-        capacity = executor.capacity
-        handles = {
-            executor.submit("sleep", {"seconds": 0.5, "began": str(tmp_path / f"began{number}")}, tmp_path / f"{number}.json")
-            for number in range(capacity)
-        }
-        assert len(handles) == capacity
-        with pytest.raises(Busy):
-            executor.submit("echo", {}, tmp_path / "one-too-many.json")
+        capacity, go = executor.capacity, tmp_path / "go"
+        handles = {executor.submit("hold", {"until": str(go)}, tmp_path / f"{number}.json") for number in range(capacity)}
+        try:
+            assert len(handles) == capacity
+            with pytest.raises(Busy):
+                executor.submit("echo", {}, tmp_path / "one-too-many.json")
+        finally:
+            go.touch()
         assert {ended.handle for ended in wait_for(executor, capacity)} == handles
 
     def test_who_waits_is_told(self, executor: Executor, tmp_path: Path) -> None:
@@ -192,10 +199,10 @@ def drain(executor: Executor) -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait until something is true, for a minute at most."""
+    """Wait until something is true, for two minutes at most."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not true():
-        assert time.monotonic() < deadline, "waited for a minute in vain"
+        assert time.monotonic() < deadline, "waited for two minutes in vain"
         time.sleep(0.01)
 
 
@@ -203,6 +210,6 @@ def alive(process_id: int) -> bool:
     """Say whether a process runs: one that is dead and not yet reaped does not."""
     try:
         state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may end while its line is read
         return False
     return state not in {"Z", "X"}
