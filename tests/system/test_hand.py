@@ -183,7 +183,7 @@ def there(place: Place) -> Place:
     return place
 
 
-def wait(reached: Callable[[], object], seconds: float = 60.0, pause: float = 0.02) -> None:
+def wait(reached: Callable[[], object], seconds: float = 120.0, pause: float = 0.02) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -211,6 +211,17 @@ def open_folders(process: int) -> list[str]:
     return links
 
 
+def attendants(place: Place) -> list[psutil.Process]:
+    """The processes by which a hand attends to connections; those that have ended and wait for their parent do not count."""
+    assert place.process is not None
+    found: list[psutil.Process] = []
+    for each in psutil.Process(place.process.pid).children():
+        with contextlib.suppress(psutil.Error):
+            if each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
+
+
 def test_what_the_hand_brings_is_the_owners_and_nobody_elses(there: Place) -> None:
     wait(there.answers)
     ended = there.bring()["ended"]
@@ -225,16 +236,16 @@ def test_what_the_hand_brings_is_the_owners_and_nobody_elses(there: Place) -> No
 def test_a_hand_says_what_it_is_and_a_second_one_does_not_take_its_place(there: Place) -> None:
     assert ask(there.socket) == (__version__, (there.zones,), (there.gateway,))
     command = [sys.executable, "-P", "-c", "from passerelle.transfer.hand import run; run()", str(there.folder / "hand.toml")]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd="/")
     assert (second.returncode, "Another hand" in second.stderr) == (Busy.exit_code, True), second.stderr
     (there.folder / "hand.toml").chmod(0o666)
     there.kill()
-    third = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    third = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd="/")
     assert (third.returncode, "others than root" in third.stderr) == (78, True), third.stderr
     (there.folder / "hand.toml").chmod(0o644)
     there.socket.unlink()
     there.socket.write_text("something else")
-    fourth = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
+    fourth = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd="/")
     assert (fourth.returncode, there.socket.read_text()) == (78, "something else"), fourth.stderr
 
 
@@ -303,20 +314,25 @@ def test_what_is_no_request_is_refused_and_the_hand_goes_on(there: Place) -> Non
         assert words in " ".join(first["error"]), first
         assert last["exit"] == 1
     assert there.said(there.request() + b"no order\n")[-1]["exit"] == 1  # the courier's to say, as the owner
-    assert there.answers()
+    wait(there.answers)
     assert there.bring()["ended"]["files"] == 30
 
 
 def test_who_is_silent_is_left_and_more_than_may_be_are_told_so(there: Place) -> None:
+    wait(lambda: not attendants(there))  # else one that has answered before has a place yet
     began = time.monotonic()
     silent = [socket.socket(socket.AF_UNIX) for _ in range(4)]
     for each in silent:
         each.connect(str(there.socket))
         each.sendall(b'{"version": ')
-    wait(lambda: len(psutil.Process(there.process.pid if there.process else 0).children()) == 4)
+    wait(lambda: len(attendants(there)) == 4)
+    for each in attendants(there):
+        each.suspend()  # however long it takes to ask, they do not leave meanwhile
     with pytest.raises(Busy, match="As many transfers"):
         ask(there.socket)
     assert "As many transfers" in there.bring()["error"][1]
+    for each in attendants(there):
+        each.resume()
     for each in silent:
         with each.makefile("rb") as stream, each:
             assert b"in time" in stream.read()
@@ -367,23 +383,21 @@ def test_whoever_is_killed_nothing_half_has_a_final_name_and_all_ends_and_the_ne
         running = couriers(place.folder)
         struck += bool(running)
         assert place.process is not None
-        with contextlib.suppress(psutil.Error):
-            if victim == "hand":
-                place.kill()
-            elif victim == "attendant":
-                for each in psutil.Process(place.process.pid).children():
-                    each.kill()
-            elif victim == "service":
-                for each in running:
-                    each.suspend()  # else it sees for itself that nobody speaks to it any more
-                service.send_signal(signal.SIGKILL)
-            else:
-                for each in running:
-                    each.kill()
-        wait(lambda: not couriers(place.folder), seconds=10)
-        service.communicate(timeout=30)
+        if victim == "hand":
+            place.kill()
+        elif victim == "attendant":
+            strike(attendants(place), psutil.Process.kill)
+        elif victim == "service":
+            strike(running, psutil.Process.suspend)  # else it sees for itself that nobody speaks to it any more
+            service.send_signal(signal.SIGKILL)
+        else:
+            strike(running, psutil.Process.kill)
+        wait(lambda: not couriers(place.folder))
+        service.communicate(timeout=60)
         for path in target.rglob("*.cbf"):
             assert path.read_bytes() == (source / path.name).read_bytes(), (victim, path)
+        if not running and target.exists():
+            shutil.rmtree(target)  # it was there before anybody could be struck: the next has all to bring
     assert struck
     if place.process.poll() is not None:
         place.start()
@@ -391,6 +405,12 @@ def test_whoever_is_killed_nothing_half_has_a_final_name_and_all_ends_and_the_ne
     assert (ended["files"], ended["problem_count"]) == (60, 0)
     assert verify_dataset(target).whole
     assert not list(target.rglob(".p-*"))
+
+
+def strike(processes: list[psutil.Process], blow: Callable[[psutil.Process], None]) -> None:
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was done before
+            blow(each)
 
 
 def test_words_reach_the_courier_and_a_hand_that_dies_is_said(there: Place) -> None:
@@ -457,7 +477,7 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
     with said.open("wb") as log:
         service = subprocess.Popen([*run_as(SERVICE), *command], cwd="/", env=surroundings, stdout=log, stderr=log)
     try:
-        wait(lambda: service.poll() is not None or "http://" in said.read_text())
+        wait(lambda: service.poll() is not None or "http://" in said.read_text(), seconds=240)
         assert service.poll() is None, said.read_text()
         settings = read_settings(config)
         database = connect(settings.database_url)
@@ -477,7 +497,7 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
         assert [each.level.value for each in hand_checks(settings)] == ["error"]
         place.start(by_command=True)
         assert [each.level.value for each in hand_checks(settings)] == ["well"]
-        wait(lambda: verbs.get(me, number).state not in {TransferState.QUEUED, TransferState.RUNNING})
+        wait(lambda: verbs.get(me, number).state not in {TransferState.QUEUED, TransferState.RUNNING}, seconds=240)
         done = verbs.get(me, number)
         assert (done.state, done.files) == (TransferState.DONE, 30), done
         target = Path(done.linux)
@@ -493,5 +513,9 @@ def test_a_service_that_is_not_root_sends_to_a_zone_of_another_and_says_when_the
         assert (told.returncode, "sudo passerelle zones create more" in told.stderr) == (NotAllowed.exit_code, True), told.stderr
         assert not (place.zones / "more").exists()
     finally:
-        service.kill()
-        service.wait()
+        service.terminate()  # it ends what it has started: nobody writes any more when the folder is removed
+        try:
+            service.wait(120)
+        finally:
+            service.kill()
+            service.wait()
