@@ -48,13 +48,14 @@ processing = false
 class Place:
     """A facility in a folder, with one instrument and one zone; `run` has its transfers run in this process."""
 
-    def __init__(self, folder: Path, zone: Path | None = None, *, config: str = "") -> None:
+    def __init__(self, folder: Path, zone: Path | None = None, *, config: str = "", busy_seconds: float = 60.0) -> None:
+        """busy_seconds: how long a locked database is waited for; long, as disks are slow while other tests run."""
         self.folder = folder
         self.gateway = folder / "gateway"
         self.gateway.mkdir()
         (folder / "passerelle.toml").write_text(CONFIG + config)
         self.settings: Settings = read_settings(folder / "passerelle.toml")
-        self.database: Database = connect(self.settings.database_url, busy_seconds=0.3)
+        self.database: Database = connect(self.settings.database_url, busy_seconds=busy_seconds)
         instruments = {name: instrument_of(name, each) for name, each in self.settings.instruments.items()}
         zones = self.zones = Zones(self.database, self.settings)
         self.datasets = Datasets(self.database, instruments)
@@ -97,7 +98,7 @@ class Place:
     def get(self, number: int) -> TransferView:
         return self.transfers.get(this_account(), number)
 
-    def until(self, number: int, reached: Callable[[TransferView], bool], seconds: float = 90.0) -> TransferView:
+    def until(self, number: int, reached: Callable[[TransferView], bool], seconds: float = 240.0) -> TransferView:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             view = self.get(number)
@@ -112,7 +113,17 @@ class Place:
         wait(lambda: any(target.rglob("*.cbf")), pause=0.01)
         assert self.get(number).state is TransferState.RUNNING
 
-    def ended(self, number: int, seconds: float = 90.0) -> TransferView:
+    def at_rest(self, number: int) -> TransferView:
+        """Wait until nothing more is written down of a transfer whose process has ended."""
+        seen = self.get(number)
+        for _ in range(30):
+            time.sleep(2.0)  # the runner looks every half second
+            before, seen = seen, self.get(number)
+            if seen == before:
+                return seen
+        raise AssertionError(f"it goes on: {seen}")
+
+    def ended(self, number: int, seconds: float = 240.0) -> TransferView:
         return self.until(number, lambda view: view.state in ENDS, seconds)
 
     def target(self, view: TransferView) -> Path:
@@ -138,7 +149,7 @@ def give(folder: Path) -> None:
         os.chown(path, account.pw_uid, -1)
 
 
-def wait(reached: Callable[[], object], seconds: float = 60.0, pause: float = 0.05) -> None:
+def wait(reached: Callable[[], object], seconds: float = 180.0, pause: float = 0.05) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline

@@ -8,15 +8,18 @@ import pwd
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from blake3 import blake3
 
 from passerelle.core.states import PersonState, SessionState, TransferState
+from passerelle.service import transfer_runner
 from passerelle.service.access import POWERS, Actor, PersonRole, Through, this_account
 from passerelle.service.settings_people import PeopleSettings
 from passerelle.service.transfer_view import TransferView
@@ -71,11 +74,11 @@ def test_a_transfer_is_held_and_goes_on_where_it_was(place: Place) -> None:
         number = place.send().id
         place.under_way(number)
         place.transfers.pause(this_account(), number)
-        time.sleep(3.0)
-        held = place.get(number)
+        wait(lambda: not couriers())
+        held = place.at_rest(number)
         assert held.state is TransferState.PAUSED
-        time.sleep(1.0)
-        assert place.get(number).files == held.files
+        time.sleep(2.0)
+        assert place.get(number) == held
         assert not couriers()
         place.transfers.resume(this_account(), number)
         done = place.ended(number)
@@ -161,12 +164,12 @@ def test_a_session_is_followed_until_it_is_closed(place: Place) -> None:
 
 def test_a_file_that_changes_after_its_copy_is_copied_again_and_the_folder_ends_by_its_quiet(place: Place) -> None:
     place.settings = place.settings.model_copy(
-        update={"transfers": place.settings.transfers.model_copy(update={"quiet_minutes": 0.4})}
+        update={"transfers": place.settings.transfers.model_copy(update={"quiet_minutes": 0.7})}
     )
     with place.running():
         number = follow(place).id
         changed = place.write("crystal/scan/0003.cbf", 4444)
-        done = place.ended(number, seconds=150)
+        done = place.ended(number, seconds=300)
     assert done.state is TransferState.DONE
     assert (place.target(done) / "scan" / "0003.cbf").read_bytes() == changed.read_bytes()
     assert verify_dataset(place.target(done)).whole
@@ -194,7 +197,7 @@ def test_a_zone_whose_folder_is_gone_is_said_and_nothing_is_written_to_the_forme
         number = follow(place).id
         moved = place.root.with_name("moved")
         place.root.rename(moved)
-        failed = place.ended(number, seconds=150)
+        failed = place.ended(number, seconds=300)
         assert failed.state is TransferState.FAILED, failed
         assert str(place.root) in failed.error or "room" in failed.error
         place.write("crystal/late.cbf")
@@ -223,23 +226,39 @@ def test_who_may_see_the_instrument_no_more_gets_nothing_more_of_it(place: Place
     made = place.transfers.send(reader, place.datasets.named(reader, "xrd/crystal"), "home")
     with place.running():
         assert place.ended(made.id).state is TransferState.DONE
-        place.write("crystal/late.cbf")
-        again = place.transfers.send(reader, place.datasets.named(reader, "xrd/crystal"), "home")
-        place.transfers.cancel(reader, again.id)
-        place.zones.change(this_account(), "xrd", readers=Who())
-        place.transfers.retry(reader, again.id)
+    place.write("crystal/late.cbf")
+    again = place.transfers.send(reader, place.datasets.named(reader, "xrd/crystal"), "home")
+    place.transfers.cancel(reader, again.id)
+    place.zones.change(this_account(), "xrd", readers=Who())
+    place.transfers.retry(reader, again.id)
+    with place.running():
         failed = place.ended(again.id)
     assert (failed.state, "may not see" in failed.error) == (TransferState.FAILED, True)
     assert not list(place.root.rglob("late.cbf"))
 
 
-def test_while_the_database_is_locked_the_copy_goes_on_and_is_recorded_then(place: Place) -> None:
+@pytest.fixture
+def begin(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Transfers that are said to run begin only when this is set."""
+    made, start = threading.Event(), transfer_runner.start_courier
+
+    def held(*order: Any) -> Any:
+        assert made.wait(120)
+        return start(*order)
+
+    monkeypatch.setattr(transfer_runner, "start_courier", held)
+    return made
+
+
+def test_while_the_database_is_locked_the_copy_goes_on_and_is_recorded_then(folder: Path, begin: threading.Event) -> None:
+    place = Place(folder, busy_seconds=0.3)
     place.dataset(files=60, size=200_000)
     with place.running():
         number = place.send().id
         place.until(number, lambda view: view.state is TransferState.RUNNING)
-        lock = sqlite3.connect(place.settings.state.folder / "passerelle.sqlite", isolation_level=None)
+        lock = sqlite3.connect(place.settings.state.folder / "passerelle.sqlite", isolation_level=None, timeout=60)
         lock.execute("BEGIN IMMEDIATE")
+        begin.set()
         wait(lambda: len(list(place.root.rglob("*.cbf"))) == 60)
         time.sleep(2.0)
         assert place.get(number).state is TransferState.RUNNING
@@ -247,6 +266,7 @@ def test_while_the_database_is_locked_the_copy_goes_on_and_is_recorded_then(plac
         lock.close()
         done = place.ended(number)
     assert (done.state, done.files) == (TransferState.DONE, 61)
+    place.database.close()
 
 
 def test_a_process_of_a_transfer_that_is_killed_is_started_again(place: Place) -> None:
@@ -280,7 +300,7 @@ def fills_up(place: Place, fill: Callable[[], None], free: Callable[[], None]) -
         number = follow(place).id
         fill()
         place.dataset("crystal/more", files=5, size=1_000_000)
-        failed = place.ended(number, seconds=150)
+        failed = place.ended(number, seconds=300)
         assert (failed.state, failed.error != "") == (TransferState.FAILED, True), failed
         assert "no space left" in failed.error, failed.error
         assert failed.files >= 41
@@ -288,7 +308,7 @@ def fills_up(place: Place, fill: Callable[[], None], free: Callable[[], None]) -
         assert not [path for path in target.rglob("*.cbf") if path.stat().st_size not in sizes(place)]
         free()
         place.transfers.retry(this_account(), number)
-        place.until(number, lambda view: view.state is TransferState.RUNNING and view.files == 47, seconds=150)
+        place.until(number, lambda view: view.state is TransferState.RUNNING and view.files == 47, seconds=300)
     verified = verify_dataset(target)
     assert verified.whole
 
@@ -333,7 +353,9 @@ def test_a_quota_of_the_file_system_stops_in_words(folder: Path) -> None:
 
 
 @needs_root
-def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_there_is_room(folder: Path) -> None:
+def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_there_is_room(
+    folder: Path, begin: threading.Event
+) -> None:
     (folder / "state").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder / "state"], check=True)
     try:
@@ -346,6 +368,7 @@ def test_when_the_disk_of_the_database_is_full_the_copy_is_recorded_as_soon_as_t
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
                 while True:
                     stream.write(b"x" * 4096)
+            begin.set()
             wait(lambda: len(list(place.root.rglob("*.cbf"))) == 30)
             time.sleep(2.0)
             filler.unlink()

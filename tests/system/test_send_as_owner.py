@@ -64,7 +64,7 @@ def bring(source: Path, root: Path, folder: str, who: Account | None, **changes:
     courier = Conversation([sys.executable, *COMMAND])
     try:
         courier.say(order.line())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         lines: list[str] = []
         while courier.code() is None and time.monotonic() < deadline:
             lines += courier.heard()

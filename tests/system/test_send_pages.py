@@ -46,12 +46,9 @@ processing = false
 
 
 @pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, Facility]]:
+def place(open_folder: Path) -> Iterator[tuple[Path, str, Facility]]:
     """A facility whose pages ask, with a runner and a server of its own."""
-    folder = tmp_path_factory.mktemp("send")
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.getuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)
+    folder = open_folder
     (folder / "passerelle.toml").write_text(CONFIG)
     scan = folder / "gateway" / "2026-11" / "lysozyme <i>2"
     scan.mkdir(parents=True)
@@ -79,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str,
         time.sleep(0.05)
     yield folder, f"http://127.0.0.1:{listener.getsockname()[1]}", facility
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     runner.stop()
     parts.close()
 
@@ -94,7 +91,7 @@ def test_from_the_form_to_the_certificate(place: tuple[Path, str, Facility]) -> 
         page = browser.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.goto(f"{address}/send")
         page.fill("input[name=name]", PERSON)
         page.fill("input[name=password]", WORDS)
@@ -119,7 +116,7 @@ def test_from_the_form_to_the_certificate(place: tuple[Path, str, Facility]) -> 
         page.goto(f"{address}/transfers")
         assert page.get_by_role("link", name="Certificate").count() == 1
         other = browser.new_context().new_page()
-        other.set_default_timeout(60_000)
+        other.set_default_timeout(120_000)
         other.goto(f"{address}/transfers/1")
         other.fill("input[name=name]", OTHER)
         other.fill("input[name=password]", WORDS)

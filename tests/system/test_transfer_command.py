@@ -15,7 +15,7 @@ import pytest
 
 def passerelle(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "passerelle", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def test_an_interrupted_copy_goes_on_where_it_was(number: signal.Signals, tmp_pa
         (source / f"{place:02}").write_bytes(os.urandom(6 << 20))
     process = subprocess.Popen([sys.executable, "-m", "passerelle", "copy", source, target], stdout=subprocess.DEVNULL)
     journal = target / ".passerelle" / "journal"
-    for _ in range(3000):  # until the first batch is verified
-        if process.poll() is not None or (journal.exists() and journal.stat().st_size):
-            break
+    ends = time.monotonic() + 240
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size):  # until the first batch is verified
+        assert time.monotonic() < ends
         time.sleep(0.01)
     process.send_signal(number)
-    ended = process.wait(60)
+    ended = process.wait(240)
     assert ended in {-number, 130, 0}
     said = json.loads(passerelle("copy", source, target, "--json").stdout)
     assert said["whole"]
