@@ -61,7 +61,7 @@ def mount(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
     yield from request.param(real, tmp_path / "share")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_movies_of_a_share_that_is_unmounted_wait_and_are_taken_up_when_it_is_back(
     tmp_path: Path, mount: Callable[[bool], None]
 ) -> None:
@@ -79,8 +79,8 @@ def test_movies_of_a_share_that_is_unmounted_wait_and_are_taken_up_when_it_is_ba
         loop.start()
         wait(lambda: any(row.state is MovieState.RUNNING for row in rows(parts)), loop)
         mount(False)
-        wait(lambda: parts.status.alerts(), loop)
-        (alert,) = [each for each in parts.status.alerts() if each.kind == "folder_krios"]
+        wait(lambda: folder_alerts(parts), loop)
+        (alert,) = folder_alerts(parts)
         assert "krios" in alert.message and "wait" in alert.advice
         time.sleep(3.0)  # time for every movie to be tried in vain
         states = {row.state for row in rows(parts)}
@@ -88,15 +88,14 @@ def test_movies_of_a_share_that_is_unmounted_wait_and_are_taken_up_when_it_is_ba
         seen += loop.obstacles
         mount(True)
         wait(lambda: all(row.state is MovieState.DONE for row in rows(parts)), loop)
-        assert not [each for each in parts.status.alerts() if each.kind == "folder_krios"]
+        wait(lambda: not folder_alerts(parts) and loop.obstacles == (), loop)
     finally:
         loop.stop()
         parts.close()
     assert any("cannot be read" in words for words in seen)
-    assert loop.obstacles == ()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_folder_being_processed_that_goes_away_is_waited_for(tmp_path: Path, mount: Callable[[bool], None]) -> None:
     own = InstrumentSettings(folder=tmp_path / "share", **KNOWN)
     base = Settings.model_validate({"processing": FAST, "work": {"executor": "processes", "workers": 1}})
@@ -121,7 +120,7 @@ def test_a_folder_being_processed_that_goes_away_is_waited_for(tmp_path: Path, m
     assert processed.waits_for == ()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_a_movie_deleted_while_it_waits_is_said_to_be_gone(tmp_path: Path) -> None:
     share = tmp_path / "share"
     share.mkdir()
@@ -148,12 +147,16 @@ def test_a_movie_deleted_while_it_waits_is_said_to_be_gone(tmp_path: Path) -> No
         parts.close()
 
 
+def folder_alerts(parts):  # type: ignore[no-untyped-def]
+    return [each for each in parts.status.alerts() if each.kind == "folder_krios"]
+
+
 def rows(parts):  # type: ignore[no-untyped-def]
     return [row for view in parts.status.sessions() for row in parts.status.movies(view.id)]
 
 
 def wait(condition: Callable[[], object], loop) -> None:  # type: ignore[no-untyped-def]
-    ends = time.monotonic() + 60.0
+    ends = time.monotonic() + 240.0
     while not condition():
         assert loop.error is None, loop.error
         assert time.monotonic() < ends
