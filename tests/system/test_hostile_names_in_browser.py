@@ -35,7 +35,7 @@ def place(tmp_path: Path) -> Iterator[tuple[World, str]]:
         time.sleep(0.02)
     yield world, f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
     world.close()
 
 
@@ -45,6 +45,7 @@ def _pages(world: World, who: str) -> list[str]:
     return [address for address, status in found.pages.items() if status == 200 and not address.startswith("/api/")]
 
 
+@pytest.mark.timeout(1800)
 def test_nothing_that_a_name_says_is_done(place: tuple[World, str]) -> None:
     world, address = place
     pages = {who: _pages(world, who) for who in PEOPLE}
@@ -54,6 +55,7 @@ def test_nothing_that_a_name_says_is_done(place: tuple[World, str]) -> None:
         browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         for who in PEOPLE:
             context = browser.new_context(base_url=address)
+            context.set_default_timeout(120_000)
             name, _, secret = dict(world.credentials(who))[b"cookie"].decode().partition("=")
             context.add_cookies([{"name": name, "value": secret, "url": address}])
             page = context.new_page()

@@ -57,7 +57,7 @@ class Place:
     trust: ssl.SSLContext
 
     def program(self, token: str) -> httpx.Client:
-        return httpx.Client(base_url=self.address, headers={"authorization": f"Bearer {token}"}, verify=self.trust)
+        return httpx.Client(base_url=self.address, headers={"authorization": f"Bearer {token}"}, verify=self.trust, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +76,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     subprocess.run(words, cwd=folder, input=ADMIN + "\n", text=True, check=True, capture_output=True)
     server = start(folder, "serve", "--port", "0")
     try:
-        said = wait(lambda: re.search(r"https://127\.0\.0\.1:(\d+)/", (folder / "serve.log").read_text()), 60, folder)
+        said = wait(lambda: re.search(r"https://127\.0\.0\.1:(\d+)/", (folder / "serve.log").read_text()), 240, folder)
         yield Place(folder, f"https://localhost:{said[1]}", ssl.create_default_context(cafile=str(certificate)))
     finally:
         server.terminate()
-        ended = server.wait(30)
+        ended = server.wait(120)
         directory.stop()
     assert ended == 0
     assert not [word for word in (ADMIN, OWN, "psr_") if word in (folder / "serve.log").read_text()]
@@ -101,7 +101,7 @@ def visit(browser: playwright.Browser, place: Place) -> Iterator[Callable[[], pl
 
     def fresh() -> playwright.Page:
         context = browser.new_context(base_url=place.address, ignore_https_errors=True, viewport={"width": 1280, "height": 800})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
@@ -123,7 +123,7 @@ def wrong(page: playwright.Page) -> str:
     return page.inner_text(".form-error")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(1200)
 def test_a_person_of_the_directory_logs_in_and_out_and_the_back_button_shows_nothing(
     place: Place, visit: Callable[[], playwright.Page]
 ) -> None:
@@ -163,11 +163,11 @@ def test_a_person_of_the_directory_logs_in_and_out_and_the_back_button_shows_not
     page.go_back()
     page.wait_for_selector("#f-password")
     assert "Alice" not in page.content()
-    with httpx.Client(base_url=place.address, verify=place.trust, cookies={cookie["name"]: cookie["value"]}) as thief:
+    with httpx.Client(base_url=place.address, verify=place.trust, cookies={cookie["name"]: cookie["value"]}, timeout=60) as thief:
         assert thief.get("/api/me").status_code == 401, "the secret of a log-in that has ended opens nothing"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 def test_from_the_first_password_to_a_token_that_is_taken_back(place: Place, visit: Callable[[], playwright.Page]) -> None:
     admin = visit()
     admin.goto("/people")
@@ -225,7 +225,7 @@ def test_from_the_first_password_to_a_token_that_is_taken_back(place: Place, vis
     eve.wait_for_selector("text=No session yet")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(1200)
 def test_a_page_of_another_site_changes_nothing(place: Place, visit: Callable[[], playwright.Page]) -> None:
     page = visit()
     page.goto("/")

@@ -25,7 +25,7 @@ def _hello(port: int, version: ssl.TLSVersion) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)  # that is what is asked: whether the old ones are still taken
         context.minimum_version = context.maximum_version = version
         context.set_ciphers("ALL:@SECLEVEL=0")
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as encrypted:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain, context.wrap_socket(plain) as encrypted:
         return f"{encrypted.version()} {encrypted.cipher()}"
 
 
