@@ -9,13 +9,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from passerelle.store import Database, connect
 
 ROOT = Path(__file__).resolve().parents[1]
 
-settings.register_profile("here", deadline=None)  # other tests run beside: what takes long is not wrong
+# other tests run beside: what takes long is not wrong
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("PASSERELLE_REQUIRE_ALL") else "here")  # `ci` tries the same values every time
 
 

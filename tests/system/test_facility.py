@@ -114,12 +114,12 @@ def house() -> Iterator[House]:
             directory.start()
             samba.start()
             server = passerelle(folder, "serve.log", "serve", "--port", "0")
-            words = eventually(lambda: addresses(server, folder / "serve.log"), 90, (folder / "serve.log").read_text)
+            words = eventually(lambda: addresses(server, folder / "serve.log"), 180, (folder / "serve.log").read_text)
             yield House(samba, folder, words[0].rstrip("/"))
         finally:
             if server is not None:
                 server.terminate()
-                assert server.wait(60) == 0
+                assert server.wait(120) == 0
             samba.stop()
             directory.stop()
 
@@ -129,7 +129,7 @@ def session_of(folder: Path, instrument: str) -> Path:
     made = folder / "microscopes"
     if not made.exists():
         command = ["simulate", str(made), "--offline", "--movies", str(MOVIES), "--movies-per-hour", "0", "--size", "512"]
-        assert passerelle(folder, "simulate.log", *command).wait(180) == 0, (folder / "simulate.log").read_text()
+        assert passerelle(folder, "simulate.log", *command).wait(300) == 0, (folder / "simulate.log").read_text()
     return made / instrument
 
 
@@ -195,7 +195,7 @@ def page(house: House) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         context = browser.new_context(base_url=house.address, viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(120_000)
         page = context.new_page()
         troubles: list[str] = []
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -222,7 +222,7 @@ def ended(page: Any, wanted: str, seconds: float, house: House) -> None:
     assert state == wanted, page.locator("main").inner_text()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_an_acquisition_goes_home_while_it_is_written_and_processed(house: House, page: Any) -> None:
     falcon, k2 = session_of(house.folder, "krios1-falcon"), session_of(house.folder, "krios1-k2")
     said: list[str] = []
@@ -252,9 +252,9 @@ def test_an_acquisition_goes_home_while_it_is_written_and_processed(house: House
     assert "NT_STATUS" not in said[0]
 
     database = house.samba.database
-    eventually(lambda: done_movies(database) == 2 * MOVIES, 240, (house.folder / "serve.log").read_text)
+    eventually(lambda: done_movies(database) == 2 * MOVIES, 400, (house.folder / "serve.log").read_text)
     close_session(database, int(session.rpartition("/")[2]))  # the acquisition is over
-    ended(page, "done", 120, house)
+    ended(page, "done", 240, house)
     page.get_by_role("link", name="Certificate").click()
     digest = page.locator("#digest").inner_text()
 

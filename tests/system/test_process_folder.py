@@ -50,7 +50,7 @@ def runs(folder: Path, state: Path) -> int:
     return count
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_folder_is_processed_once_and_what_changes_is_done_again(tmp_path: Path) -> None:
     folder, state = make(tmp_path / "session"), tmp_path / "results"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}

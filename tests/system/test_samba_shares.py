@@ -150,7 +150,7 @@ def test_two_pcs_write_at_a_time_and_smbd_says_what_is_open(facility: SambaFacil
         options = session({"port": facility.port, "connection_cache": {}}, account)
         with smbclient.open_file(rf"\\127.0.0.1\{share}\live.mrc", mode="wb", share_access="r", **options) as stream:
             stream.write(content)
-            stop.wait(20)
+            stop.wait(300)
 
     stop = threading.Event()
     threads = [threading.Thread(target=write, args=(share, account, stop)) for share, account in PCS.items()]
@@ -203,7 +203,7 @@ def test_smbd_says_who_writes_and_that_a_killed_pc_does_not_any_more(facility: S
     assert path.stat().st_size == 100_000
 
 
-def eventually(ask: Callable[[], object], wanted: object, *, seconds: int = 15) -> bool:
+def eventually(ask: Callable[[], object], wanted: object, *, seconds: int = 90) -> bool:
     for _ in range(seconds * 10):
         if ask() is wanted:
             return True
@@ -231,7 +231,7 @@ def test_the_service_takes_a_movie_over_while_the_pc_goes_on_and_then_it_is_seal
         assert "NT_STATUS" not in said
         taken = folder / "gateway/glacios/run/m1.mrc"
         assert eventually(lambda: processed() == 1, True)
-        assert eventually(lambda: taken.stat().st_uid == 0 and not taken.stat().st_mode & 0o222, True, seconds=30)
+        assert eventually(lambda: taken.stat().st_uid == 0 and not taken.stat().st_mode & 0o222, True)
         assert DENIED in facility.client("glacios-pc", "pt-glacios", "del run/m1.mrc")
         said = facility.client("glacios-pc", "pt-glacios", "put movie.mrc run/notes.txt; put frames.mrc run/m2.mrc")
         assert "NT_STATUS" not in said
@@ -263,7 +263,7 @@ def local(account: str, path: Path, how: str) -> bool:
         extra_groups=os.getgrouplist(account, entry.pw_gid),
         cwd="/",
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     return ended.returncode == 0
 
@@ -317,7 +317,7 @@ def test_a_right_taken_back_reaches_who_is_connected_and_nobody_else(facility: S
     view = facility.zones.change(ROOT, "cryo", readers=Who())
     assert view.notes == []
     with pytest.raises((SMBException, SMBOSError, OSError)):
-        for _ in range(50):
+        for _ in range(600):
             streams["pt-bob"].raw.fd.read(0, 1000)
             time.sleep(0.1)
     assert len(streams["pt-carol"].read(1000)) == 1000
@@ -334,7 +334,7 @@ def test_a_right_to_write_taken_back_reaches_an_open_file(facility: SambaFacilit
     facility.zones.change(ROOT, "cryo", writers=Who(), readers=Who.of(["pt-bob"], [GROUP]))
     try:
         with pytest.raises((SMBException, SMBOSError, OSError)):
-            for _ in range(50):
+            for _ in range(600):
                 stream.write(b"y" * 1000)
                 time.sleep(0.1)
         assert remotely(facility, "pt-bob", "cryo", "read")
@@ -421,7 +421,7 @@ def running(config: Path, address: str, port: int) -> Iterator[None]:
         yield
     finally:
         smbd.terminate()
-        smbd.wait(20)
+        smbd.wait(60)
 
 
 def speaks_at(port: int, share: str, account: str, protocol: str, address: str) -> bool:

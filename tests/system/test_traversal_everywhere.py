@@ -99,6 +99,7 @@ def _replaced(made: Any, way: str) -> Iterator[tuple[str, Any]]:
                 yield f"{key}.{where}", made | {key: inner}
 
 
+@pytest.mark.timeout(1800)
 def test_no_parameter_of_any_route_leads_out(world: World) -> None:
     """As the owner of a zone, who may read what lies in it, and as an admin, who may do everything with the service."""
 
@@ -117,7 +118,7 @@ def test_no_parameter_of_any_route_leads_out(world: World) -> None:
                     asked += 1
                     assert answer.failure is None and answer.status < 500, (str(entry), what, answer)
                     assert not any(word in answer.body for word in TELLTALE), (str(entry), what)
-                    assert answer.seconds < 30, (str(entry), what)  # a pipe has no end
+                    assert answer.seconds < 60, (str(entry), what)  # a pipe has no end
         return asked
 
     for who in ("oona", "ann"):
