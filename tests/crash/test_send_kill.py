@@ -13,7 +13,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from passerelle.core.states import SessionState, TransferState
 from passerelle.service.transfer_view import TransferView
 from passerelle.store import connect, sessions
 from passerelle.testing.kill_service import service
+from passerelle.testing.ports import free_port
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.ledger import read_manifest
 from passerelle.transfer.manifest import Row
@@ -40,11 +40,6 @@ _GOING_ON = {TransferState.QUEUED, TransferState.RUNNING, TransferState.DONE}
 @pytest.fixture
 def folder(open_folder: Path) -> Path:
     return open_folder
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 def answers(port: int) -> bool:
@@ -99,7 +94,7 @@ class Storm:
         if how == "with all":
             self.kill(children)
         made.join()
-        wait(lambda: not holders(place.folder), seconds=10, pause=0.02)
+        wait(lambda: not holders(place.folder), pause=0.02)
 
     @staticmethod
     def kill(processes: list[psutil.Process]) -> None:
@@ -140,7 +135,7 @@ class Storm:
         return view
 
 
-@pytest.mark.timeout(300 + 15 * KILLS)
+@pytest.mark.timeout(900 + 15 * KILLS)
 def test_a_service_that_is_killed_at_any_moment_goes_on_and_loses_nothing(folder: Path) -> None:
     dice = random.Random(SEED)
     storm = Storm(folder, dice)
@@ -172,11 +167,12 @@ def test_a_service_that_is_killed_at_any_moment_goes_on_and_loses_nothing(folder
         sessions.change_state(connection, session.id, SessionState.CLOSED, at=2.0)
     last = service("serve", "--config", str(folder / "passerelle.toml"), log=str(folder / "log"))
     try:
-        wait(lambda: all(place.get(number).state is TransferState.DONE for number in every), seconds=90)
+        wait(lambda: all(place.get(number).state is TransferState.DONE for number in every), seconds=400)
     finally:
         last.terminate()
         last.join()
-    assert not holders(folder) and last.exitcode == 0
+    assert last.exitcode == 0
+    wait(lambda: not holders(folder))
     views = [storm.look(number, source) for number, source in every.items()]
     attempts = sum(view.attempts for view in views)
     place.database.close()
@@ -207,5 +203,5 @@ def test_a_first_start_that_is_killed_stands_in_no_ones_way(folder: Path) -> Non
         database = connect(f"sqlite:///{facility / 'state' / 'passerelle.sqlite'}")
         assert database.durability().safe
         database.close()
-        assert not holders(facility)
+        wait(lambda facility=facility: not holders(facility))
     assert answered

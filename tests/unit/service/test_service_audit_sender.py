@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from passerelle.core.errors import StorageError
 from passerelle.service.audit_sender import AuditSender
 from passerelle.service.settings_people import AuditSettings
 from passerelle.store import Database, audit
+from passerelle.testing.ports import free_port
 
 HEAD = re.compile(rb"<(\d+)>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ passerelle \d+ audit - (\{.*\})", re.S)
 
@@ -46,8 +48,8 @@ def test_each_line_is_sent_once_in_its_order_by_tcp_and_again_after_the_server_w
 ) -> None:
     act(database, "first\nline é \ud800")
     act(database, "second", "refused")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as server:
         sender = AuditSender(database, f"tcp://127.0.0.1:{port}", tmp_path / "sent")
         assert sender.step() == 2
         connection, _ = server.accept()
@@ -56,6 +58,7 @@ def test_each_line_is_sent_once_in_its_order_by_tcp_and_again_after_the_server_w
             assert (notice, warning) == (13 * 8 + 5, 13 * 8 + 4)
             assert (first["id"], second["id"], second["words"], len(second["chain"])) == (1, 2, "second", 64)
             assert sender.step() == 0
+    assert select.select([sender._socket], [], [], 60)[0]  # what the server has done may come a moment later
     act(database, "third")
     with pytest.raises(StorageError):  # it has hung up, and nobody listens
         sender.step()

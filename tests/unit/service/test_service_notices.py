@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes, policy
@@ -24,6 +23,8 @@ from passerelle.service.receivers import Receiver, chosen, cleaned, deliver, rea
 from passerelle.service.settings import Settings
 from passerelle.service.settings_care import NoticeSettings, ReceiverSettings
 from passerelle.store import Database, alerts, audit, mutes, notices, people, sessions
+from passerelle.testing.executors import until
+from passerelle.testing.ports import free_port
 
 ROOT = this_account()
 USER = Actor("anna", PersonRole.USER, POWERS[PersonRole.USER], Through.PAGE)
@@ -51,10 +52,8 @@ class Mailbox:
 @pytest.fixture
 def mail() -> Iterator[tuple[Mailbox, int]]:
     box = Mailbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Controller(box, hostname="127.0.0.1", port=port)
+    port = free_port()
+    server = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60.0)
     server.start()
     yield box, port
     server.stop()
@@ -353,9 +352,7 @@ def test_the_rule_of_telling_again() -> None:
 
 def test_a_mail_server_that_is_away_is_said(mail: Any) -> None:
     _, port = mail
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        nobody = closed.getsockname()[1]
+    nobody = free_port()
     with pytest.raises(ProgramFailed, match="`staff` did not take it"):
         deliver(Receiver("staff", staff(nobody).split()[1]), title="t", body="b", level="info")
     deliver(Receiver("staff", staff(port).split()[1]), title="t", body="b", level="info")
@@ -363,18 +360,17 @@ def test_a_mail_server_that_is_away_is_said(mail: Any) -> None:
 
 def test_the_thread_sends_and_ends(database: Database, tmp_path: Path, mail: Any) -> None:
     box, port = mail
+    patient = Database(f"sqlite:///{tmp_path / 'state' / 'state.sqlite'}", busy_seconds=30.0)  # two write to it
     path = tmp_path / "urls"
     path.write_text(staff(port))
     settings = Settings(notices=NoticeSettings(urls_file=path))
-    outbox = Notices(database, settings)
-    postman = Postman(database, outbox, settings.notices)
+    outbox = Notices(patient, settings)
+    postman = Postman(patient, outbox, settings.notices)
     postman.start()
     outbox.notify(None, "A transfer failed", "See its page.", cause="transfer:1:failed", level="error")
-    for _ in range(200):
-        if box.mails:
-            break
-        threading.Event().wait(0.05)
+    until(lambda: len(box.mails) > 0)
     postman.stop()
+    patient.close()
     assert box.texts() == ["Cryo-EM facility: A transfer failed"]
 
 
