@@ -61,11 +61,10 @@ class Disk:
         _run(["mount", "-o", "loop"], self.image, self.mount)
 
     def off(self) -> None:
-        for _ in range(100):
-            if subprocess.run(["umount", self.mount], check=False, capture_output=True).returncode == 0:
-                return
+        deadline = time.monotonic() + 60
+        while subprocess.run(["umount", self.mount], check=False, capture_output=True).returncode:
+            assert time.monotonic() < deadline, "cannot be unmounted"
             time.sleep(0.02)
-        raise AssertionError("cannot be unmounted")
 
     def cut(self) -> None:
         descriptor = os.open(self.mount, os.O_RDONLY)
