@@ -49,8 +49,10 @@ def swapped(root: Path, first: str, second: str) -> Iterator[None]:
 def test_a_folder_swapped_for_a_link_never_leads_out(way: str, root: Path) -> None:
     outside = (root.parent / "outside" / "b").stat().st_ino
     opened = refused = 0
+    tries, of_each = TRIES if way == "openat2" else TRIES // 10, TRIES / 1000
     with Root(root) as beneath, swapped(root, "a", "evil"):
-        for _ in range(TRIES if way == "openat2" else TRIES // 10):
+        # who swaps may get no processor for a while on a busy machine: as many tries as it takes to meet both
+        while opened + refused < tries or min(opened, refused) <= of_each:
             try:
                 descriptor = beneath.open_folder("a/b") if way == "openat2" else walk(beneath.descriptor, b"a/b")
             except (PasserelleError, OSError):
@@ -60,8 +62,6 @@ def test_a_folder_swapped_for_a_link_never_leads_out(way: str, root: Path) -> No
             assert os.fstat(descriptor).st_ino != outside
             os.close(descriptor)
     print(f"\n{way}: {opened} opened inside, {refused} refused, 0 outside")
-    assert opened > TRIES / 1000
-    assert refused > TRIES / 1000
 
 
 def test_a_copy_reads_and_writes_nothing_outside_while_folders_are_swapped(root: Path, tmp_path: Path) -> None:

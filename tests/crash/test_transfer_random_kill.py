@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,15 +85,27 @@ def known(target: Path) -> set[str]:
 
 def all_ended(target: Path) -> None:
     """Wait for workers that die with their parent, a moment after it."""
-    for _ in range(500):
+    deadline = time.monotonic() + 60
+    while True:
         held: list[str] = []
         for place in glob.glob("/proc/[0-9]*/fd/*"):
             with contextlib.suppress(OSError):
                 held.append(os.readlink(place))
         if not any(name.startswith(str(target)) for name in held):
             return
+        assert time.monotonic() < deadline, "a worker outlives its parent"
         time.sleep(0.01)
-    raise AssertionError("a worker outlives its parent")
+
+
+def undisturbed_seconds(start: Callable[[Path, Path], int], source: Path, target: Path) -> float:
+    """Return how long a copy takes, at best: after a first one that was slow, kills would come too late."""
+    taken: list[float] = []
+    for _ in range(3):
+        began = time.monotonic()
+        os.waitpid(start(source, target), 0)
+        taken.append(time.monotonic() - began)
+        shutil.rmtree(target)
+    return min(taken)
 
 
 @pytest.mark.parametrize("workers", [False, True])
@@ -102,10 +114,7 @@ def test_killed_at_random_moments_it_leaves_nothing_wrong_and_goes_on(workers: b
     source, target = made(memory / "source", 260 if workers else 24), memory / "target"
     truth = contents(source)
     start, kills = (in_processes, WORKER_KILLS) if workers else (in_child, KILLS)
-    began = time.monotonic()
-    os.waitpid(start(source, target), 0)
-    longest = time.monotonic() - began
-    shutil.rmtree(target)
+    longest = undisturbed_seconds(start, source, target)
     struck = ended = gone_on = 0
     while struck < kills:
         before = known(target)
@@ -134,23 +143,25 @@ def test_killed_at_random_moments_it_leaves_nothing_wrong_and_goes_on(workers: b
     assert ended >= kills / 20
 
 
+def kill_a_worker_in_mid_way(source: Path, target: Path) -> bool:
+    """Copy, and kill the first worker while a file of its has no name yet; tell whether there was such a moment."""
+    child, struck = in_processes(source, target), False
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and not struck:
+        workers = Path(f"/proc/{child}/task/{child}/children").read_text().split()
+        for worker in map(int, workers[:1]):
+            with contextlib.suppress(ProcessLookupError):  # it has done its work
+                os.kill(worker, signal.SIGSTOP)
+                struck = any(target.rglob(".p-*-0-*"))
+                os.kill(worker, signal.SIGKILL if struck else signal.SIGCONT)
+        time.sleep(0.002)
+    _, status = os.waitpid(child, 0) if ended == (0, 0) else ended
+    assert os.waitstatus_to_exitcode(status) == 0
+    return struck
+
+
 def test_a_worker_that_is_killed_costs_nothing_but_time(memory: Path) -> None:
     source, target = made(memory / "source", 3000), memory / "target"
-    child = in_processes(source, target)
-    time.sleep(0.05)
-    victims: list[int] = []
-    while not victims or victims == [child]:
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it had a worker"
-        victims = [int(number) for number in Path(f"/proc/{child}/task/{child}/children").read_text().split()]
-    while True:
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before a worker wrote under a temporary name"
-        os.kill(victims[0], signal.SIGSTOP)
-        if any(target.rglob(".p-*-0-*")):  # a file of this worker, still without its name
-            break
-        os.kill(victims[0], signal.SIGCONT)
-        time.sleep(0.005)
-    os.kill(victims[0], signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    while not kill_a_worker_in_mid_way(source, target):  # on a busy machine the moment may go by unseen
+        shutil.rmtree(target)
     assert contents(target) == contents(source)
     assert len(known(target)) == 3003
