@@ -28,6 +28,7 @@ from passerelle.acquisition.program import Place, Role
 
 _SIDE = 64  # frames of 4 KiB: smaller than a page, they could not be told from the page they end in
 LONGEST_PAUSE_SECONDS = 120.0
+_AT_ONCE_SECONDS = 0.25  # below the quiet time after which a whole file is handed on
 
 
 class ZooProgram:
@@ -57,6 +58,7 @@ class Job:
 
     path: the file that counts. complete: digests of every content that is whole by the writer's own word, the last one the final.
     closed_at: when the last byte was written and closed (UTC). unfinished: it was killed; what it left must never be handed on.
+    came_late: a whole file stood there for so long that it was rightly handed on, and what came then was another one.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class Job:
     others: list[tuple[Path, str]] = field(default_factory=list)
     closed_at: float | None = None
     unfinished: bool = False
+    came_late: bool = False
 
     def movie(self) -> bytes:
         """Return a whole MRC movie with new content."""
@@ -286,8 +289,10 @@ def rewritten(job: Job) -> Iterator[float]:
     first, content, job.path = job.movie(), job.movie(), job.folder / f"{job.name}.mrc"
     job.path.write_bytes(first)
     job.done(first)
+    stood_since = time.monotonic()
     yield job.random.uniform(0.0, 0.15)
     with job.path.open("wb", buffering=0) as stream:
+        job.came_late = time.monotonic() - stood_since > _AT_ONCE_SECONDS
         stream.write(content[:4000])
         yield job.pause(10.0)
         stream.write(content[4000:])
