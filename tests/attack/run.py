@@ -156,7 +156,7 @@ def route_of(app: Any, request: Request) -> str:
 async def _again_if_slow(app: Any, request: Request, broken: list[str], rules: Rules) -> list[str]:
     """A machine that others work on, too, may be slow once: what is slow is slow each time."""
     for _ in range(2):
-        if all(words.startswith("took") for words in broken):
+        if broken and all(words.startswith("took") for words in broken):
             broken = rules.broken(request, await ask(app, request))
     return broken
 
