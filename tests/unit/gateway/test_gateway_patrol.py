@@ -25,7 +25,7 @@ def make(root: Path, **settings: bool) -> Patrol:
     return Patrol(folder, (), SettleRules(settle_seconds=0.05, unknown_writer_seconds=0.1), PACE)
 
 
-def walk(patrol: Patrol, until: Callable[[list[Change]], object], seconds: float = 5.0) -> list[Change]:
+def walk(patrol: Patrol, until: Callable[[list[Change]], object], seconds: float = 60.0) -> list[Change]:
     changes: list[Change] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until(changes):
@@ -116,7 +116,7 @@ def test_an_overflow_of_events_is_made_good_by_a_sweep(tmp_path: Path) -> None:
         path.touch()
         path.unlink()
     (tmp_path / "s" / "a.mrc").write_bytes(mrc_bytes(2, random.Random(1)))
-    assert arrivals(walk(patrol, arrivals, seconds=10.0)) == ["s/a.mrc"]
+    assert arrivals(walk(patrol, arrivals)) == ["s/a.mrc"]
     patrol.close()
 
 
@@ -126,8 +126,8 @@ def test_nothing_is_done_while_nothing_happens(tmp_path: Path) -> None:
         (tmp_path / f"s{k}" / "a.mrc").write_bytes(mrc_bytes(1, random.Random(k), side=16))
     patrol = Patrol(InstrumentFolder("k", tmp_path, ZooProgram()), (), SettleRules(), Pace())
     walk(patrol, lambda changes: len(arrivals(changes)) == 50)
-    processor, begun = time.process_time(), time.monotonic()
+    processor, begun = time.thread_time(), time.monotonic()
     walk(patrol, lambda _: False, seconds=2.0)
-    share = (time.process_time() - processor) / (time.monotonic() - begun)
+    share = (time.thread_time() - processor) / (time.monotonic() - begun)
     assert share < 0.05
     patrol.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -146,12 +147,15 @@ def test_a_codec_that_falls_over_takes_no_page_with_it(tmp_path: Path) -> None:
     made = Previews(tmp_path / "kept")
     path = tmp_path / "a.png"
     Image.new("L", (40, 30), 200).save(path)
+    Image.new("L", (39, 30), 200).save(tmp_path / "before.png")
     try:
+        preview_of(made, tmp_path / "before.png")
+        assert made._pool is not None
+        (process,) = made._pool.process_ids()
+        os.kill(process, signal.SIGSTOP)  # so that it is not done before it is killed
         with open_file(tmp_path, PurePosixPath("a.png")) as descriptor:
             waited = made.of(tmp_path, PurePosixPath("a.png"), descriptor)
-        assert made._pool is not None
-        for process in made._pool.process_ids():
-            os.kill(process, 9)
+        os.kill(process, signal.SIGKILL)
         assert "fell over" in waited.result(timeout=60).words
         assert "fell over" in preview_of(made, path).words
         Image.new("L", (41, 30), 200).save(tmp_path / "b.png")
@@ -183,7 +187,7 @@ def test_who_waits_when_the_service_stops_is_told(tmp_path: Path) -> None:
         with open_file(tmp_path, PurePosixPath(f"{number}.png")) as descriptor:
             waiting.append(made.of(tmp_path, PurePosixPath(f"{number}.png"), descriptor))
     made.close()
-    assert all(each.result(timeout=10) for each in waiting)
+    assert all(each.result(timeout=60) for each in waiting)
     with open_file(tmp_path, PurePosixPath("0.png")) as descriptor, pytest.raises(Busy):
         made._folder = tmp_path / "empty"
         made.of(tmp_path, PurePosixPath("0.png"), descriptor)

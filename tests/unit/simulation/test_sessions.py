@@ -99,6 +99,7 @@ def test_a_movie_read_from_its_files_and_corrected_by_its_truth_shows_the_specim
 
 
 def test_an_epu_session_tells_everything_about_its_exposures(tmp_path: Path):
+    begun = time.time()
     plan, root, aside = _run(tmp_path, program="epu", format="mrc", movies=3)
     program, roles = _roles(root)
     assert program.name == "epu"
@@ -120,7 +121,7 @@ def test_an_epu_session_tells_everything_about_its_exposures(tmp_path: Path):
     assert (said.height_px, said.width_px) == (256, 256)
     assert said.applied_defocus_angstrom == pytest.approx((truth.defocus_u_angstrom + truth.defocus_v_angstrom) / 2)
     assert said.camera == "Falcon 3EC"
-    assert said.acquired_at == pytest.approx(time.time(), abs=60)
+    assert said.acquired_at is not None and begun - 1 <= said.acquired_at <= time.time()
     header = read_header(roles[Role.MOVIE][0])
     assert (header.frames, header.height, header.width, header.pixel_size_angstrom) == (6, 256, 256, pytest.approx(1.4))
 

@@ -311,7 +311,7 @@ def test_a_copy_that_is_paused_moves_nothing_until_it_goes_on(source: Path, tmp_
     time.sleep(0.2)
     assert not contents(tmp_path / "t")
     control.resume()
-    thread.join(30)
+    thread.join(120)
     assert results[0].whole
 
 
@@ -361,9 +361,10 @@ def test_a_session_is_followed_until_it_is_closed(tmp_path: Path) -> None:
             (source / "sub" / "second").write_bytes(b"2")
         if looks <= 6:
             longest_rest = max(longest_rest, time.monotonic() - written_at)
-            assert not (target / "growing").exists() or longest_rest > 0.3  # it was not quiet yet, on a machine that is not busy
-            growing.write(b"x" * 1000)
+            # it was not quiet yet, on a machine that is not busy; the kernel's clock is up to a tick behind ours
+            assert not (target / "growing").exists() or longest_rest > 0.28
             written_at = time.monotonic()
+            growing.write(b"x" * 1000)
             return False
         growing.close()
         return True

@@ -14,7 +14,7 @@ import pytest
 from passerelle.transfer import Copied, Keep, copy_dataset, kernel, small
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.crew import Crew
-from passerelle.transfer.leg import Leg
+from passerelle.transfer.leg import CLOCK_TICK_NS, Leg
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.plan import Task
 from passerelle.transfer.small import copy_plain
@@ -69,11 +69,17 @@ def test_plain_files_arrive_and_the_others_are_handed_back_untouched(source: Pat
         assert (there.st_mtime_ns, there.st_mode) == (outcome.row.mtime_ns, (source / outcome.path).stat().st_mode)
 
 
-def test_a_file_that_was_just_written_is_handed_back_until_the_clock_has_ticked(source: Path, leg: Leg) -> None:
-    at_rest()
+def test_a_file_that_was_just_written_is_handed_back_until_the_clock_has_ticked(
+    source: Path, leg: Leg, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (source / "plain 1").write_bytes(b"now")
+    written_ns = (source / "plain 1").stat().st_ctime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: written_ns + CLOCK_TICK_NS - 1)
     outcomes, left = copy_plain(leg, [Task("plain 1", 3)])
     assert (outcomes, [each.note for each in left]) == ([], [""])
+    monkeypatch.setattr(time, "time_ns", lambda: written_ns + CLOCK_TICK_NS)
+    outcomes, left = copy_plain(leg, [Task("plain 1", 3)])
+    assert ([each.path for each in outcomes], left) == (["plain 1"], [])
 
 
 def test_a_name_that_is_taken_is_left_as_it_is(source: Path, tmp_path: Path, leg: Leg) -> None:
