@@ -24,7 +24,7 @@ from passerelle.core.states import SessionState, TransferState
 from passerelle.service.transfer_view import TransferView
 from passerelle.store import connect, sessions
 from passerelle.testing.kill_service import service
-from passerelle.testing.ports import free_port
+from passerelle.testing.ports import kept_port
 from passerelle.transfer.beneath import Root
 from passerelle.transfer.ledger import read_manifest
 from passerelle.transfer.manifest import Row
@@ -66,7 +66,8 @@ class Storm:
     """A facility, its transfers, and what was verified of each before the latest kill."""
 
     def __init__(self, folder: Path, dice: random.Random) -> None:
-        self.port, self.dice = free_port(), dice
+        self.keeper, self.port = kept_port()
+        self.dice = dice
         self.place = Place(folder, config=_PORT.format(port=self.port))
         self.verified: dict[int, dict[str, tuple[Row, int]]] = {}
         self.compared: dict[Path, tuple[int, int, int]] = {}
@@ -176,6 +177,7 @@ def test_a_service_that_is_killed_at_any_moment_goes_on_and_loses_nothing(folder
     views = [storm.look(number, source) for number, source in every.items()]
     attempts = sum(view.attempts for view in views)
     place.database.close()
+    storm.keeper.close()
     print(f"\n{KILLS} kills, {storm.answered} of them of a service that answered; {done + len(views)} transfers whole")
     assert attempts > len(views), "no transfer was killed"
 
@@ -184,7 +186,7 @@ def test_a_first_start_that_is_killed_stands_in_no_ones_way(folder: Path) -> Non
     """While it makes its folders, its lock and its schema: the next start finds a state that it can use, or none."""
     dice, answered = random.Random(6), 0
     for number in range(-(-KILLS // 4)):
-        port, facility = free_port(), folder / f"{number}"
+        (keeper, port), facility = kept_port(), folder / f"{number}"
         (facility / "gateway").mkdir(parents=True)
         config = facility / "passerelle.toml"
         config.write_text(CONFIG + _PORT.format(port=port))
@@ -203,5 +205,6 @@ def test_a_first_start_that_is_killed_stands_in_no_ones_way(folder: Path) -> Non
         database = connect(f"sqlite:///{facility / 'state' / 'passerelle.sqlite'}")
         assert database.durability().safe
         database.close()
+        keeper.close()
         wait(lambda facility=facility: not holders(facility))
     assert answered

@@ -16,7 +16,7 @@ from passerelle.core.errors import StorageError
 from passerelle.service.audit_sender import AuditSender
 from passerelle.service.settings_people import AuditSettings
 from passerelle.store import Database, audit
-from passerelle.testing.ports import free_port
+from passerelle.testing.ports import kept_port
 
 HEAD = re.compile(rb"<(\d+)>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S+ passerelle \d+ audit - (\{.*\})", re.S)
 
@@ -48,7 +48,7 @@ def test_each_line_is_sent_once_in_its_order_by_tcp_and_again_after_the_server_w
 ) -> None:
     act(database, "first\nline é \ud800")
     act(database, "second", "refused")
-    port = free_port()
+    keeper, port = kept_port()
     with socket.create_server(("127.0.0.1", port)) as server:
         sender = AuditSender(database, f"tcp://127.0.0.1:{port}", tmp_path / "sent")
         assert sender.step() == 2
@@ -68,6 +68,7 @@ def test_each_line_is_sent_once_in_its_order_by_tcp_and_again_after_the_server_w
         with connection:
             assert taken(connection, 1)[0][1]["words"] == "third"
     sender.stop()
+    keeper.close()
 
 
 def test_what_is_too_long_for_a_datagram_goes_without_its_data(database: Database, tmp_path: Path) -> None:

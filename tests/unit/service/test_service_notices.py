@@ -24,7 +24,7 @@ from passerelle.service.settings import Settings
 from passerelle.service.settings_care import NoticeSettings, ReceiverSettings
 from passerelle.store import Database, alerts, audit, mutes, notices, people, sessions
 from passerelle.testing.executors import until
-from passerelle.testing.ports import free_port
+from passerelle.testing.ports import kept_port
 
 ROOT = this_account()
 USER = Actor("anna", PersonRole.USER, POWERS[PersonRole.USER], Through.PAGE)
@@ -52,11 +52,12 @@ class Mailbox:
 @pytest.fixture
 def mail() -> Iterator[tuple[Mailbox, int]]:
     box = Mailbox()
-    port = free_port()
+    keeper, port = kept_port()
     server = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60.0)
     server.start()
     yield box, port
     server.stop()
+    keeper.close()
 
 
 @pytest.fixture
@@ -352,8 +353,8 @@ def test_the_rule_of_telling_again() -> None:
 
 def test_a_mail_server_that_is_away_is_said(mail: Any) -> None:
     _, port = mail
-    nobody = free_port()
-    with pytest.raises(ProgramFailed, match="`staff` did not take it"):
+    keeper, nobody = kept_port()
+    with keeper, pytest.raises(ProgramFailed, match="`staff` did not take it"):
         deliver(Receiver("staff", staff(nobody).split()[1]), title="t", body="b", level="info")
     deliver(Receiver("staff", staff(port).split()[1]), title="t", body="b", level="info")
 
