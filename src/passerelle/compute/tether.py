@@ -1,8 +1,9 @@
 """Run a program that dies with the service, however the service dies: `python -m passerelle.compute.tether PID TICKS PROGRAM …`.
 
 Parsl's interchange and managers outlive a service that gets SIGKILL, and their workers with them. This process stands between: it
-puts the program into a session of its own, waits for either to end, and ends the whole group when the service is gone. It leaves
-the service's group itself: Ctrl-C in a terminal is for the service, which then ends its programs in their order.
+puts the program into a session of its own, waits for either to end, and ends the whole group when the service is gone, or the
+shell by which Parsl started it: that is what Parsl kills to end a manager. It leaves the service's group itself: Ctrl-C in a
+terminal is for the service, which then ends its programs in their order.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main(process_id: int, ticks: str, command: list[str]) -> int:
     """Run `command` until it ends or the service does; return its exit code."""
+    starter = os.pidfd_open(os.getppid())
     with contextlib.suppress(PermissionError):  # it leads a group already
         os.setsid()
     service = open_process(process_id, ticks)
@@ -36,8 +38,8 @@ def main(process_id: int, ticks: str, command: list[str]) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, end)
-    ready, _, _ = select.select([service, program], [], [])
-    if service in ready:
+    ready, _, _ = select.select([service, starter, program], [], [])
+    if program not in ready:
         _end_group(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     _end_group(child, signal.SIGKILL)  # whom the program left behind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import json
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from passerelle.compute.deaths import start_ticks
+from passerelle.compute.deaths import open_process, start_ticks
 from passerelle.core.atomic import write_bytes
 from passerelle.core.errors import BadInput, NotAllowed, NotFound, StorageError, storage_errors
 
@@ -75,8 +76,10 @@ def end_claimed(outcome: Path) -> None:
         node, process_id, ticks = _claim(str(outcome)).read_text().split()
     except (FileNotFoundError, ValueError):
         return  # not begun, or done
-    if node == platform.node() and start_ticks(int(process_id)) == ticks:
-        os.kill(int(process_id), signal.SIGKILL)
+    if node == platform.node() and (worker := open_process(int(process_id), ticks)) is not None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            signal.pidfd_send_signal(worker, signal.SIGKILL)
+        os.close(worker)
 
 
 def _claim(outcome: str) -> Path:

@@ -176,7 +176,7 @@ class ExecutorContract:
         until(lambda: began.exists() and began.read_text() != "")
         worker = int(began.read_text())
         executor.close()
-        until(lambda: not alive(worker))
+        until(lambda: not alive(worker), seconds=30)  # before Parsl misses a heartbeat
 
 
 def wait_for(executor: Executor, count: int) -> Sequence[Ended]:
@@ -198,11 +198,11 @@ def drain(executor: Executor) -> None:
         time.sleep(0.01)
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
     """Wait until something is true, for two minutes at most."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "waited for two minutes in vain"
+        assert time.monotonic() < deadline, f"waited for {seconds:.0f} s in vain"
         time.sleep(0.01)
 
 
