@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -22,8 +22,8 @@ from passerelle.core.errors import storage_errors
 from passerelle.transfer.medium import BLOCK_BYTES, Buffers, MediumFile
 
 _SECTOR = 4096
-_ZEROS = memoryview(bytes(BLOCK_BYTES))
-_ZEROS_DIGEST = xxhash.xxh3_128_digest(_ZEROS)
+_PIECE_BYTES = 256 << 10  # what stays in the cache of a processor while it is copied there and hashed twice
+_ZEROS = memoryview(bytes(_PIECE_BYTES))
 
 Tick = Callable[[int], None]  # told how many bytes are done; may wait (pause) and may raise (cancel)
 
@@ -82,12 +82,15 @@ def pour(
                 start = index * BLOCK_BYTES
                 length = min(BLOCK_BYTES, size - start)
                 parts = _data_parts(source, start, length)
-                content = _ZEROS[:length] if not parts else _read(source, buffer, start, length)
+                pieces = _pieces(source, buffer, start, length, hole=not parts)
+                block = xxhash.xxh3_128()
                 with turn.of(index) if turn else _ALONE:
-                    whole.update(content)
-                    for _, other in others:
-                        other.update(content)
-                digests[index] = _digest(content)
+                    for piece in pieces:
+                        whole.update(piece)
+                        block.update(piece)
+                        for _, other in others:
+                            other.update(piece)
+                digests[index] = block.digest()
                 if target is not None:
                     for begin, end in parts:
                         _write(target, buffer, start, begin, end)
@@ -107,8 +110,10 @@ def differing(file: NamedFile, size: int, blocks: tuple[bytes, ...], buffers: Bu
                 start = index * BLOCK_BYTES
                 length = min(BLOCK_BYTES, size - start)
                 try:
-                    content = _read(file, buffer, start, length) if _data_parts(file, start, length) else _ZEROS[:length]
-                    if _digest(content) != blocks[index]:
+                    block = xxhash.xxh3_128()
+                    for piece in _pieces(file, buffer, start, length, hole=not _data_parts(file, start, length)):
+                        block.update(piece)
+                    if block.digest() != blocks[index]:
                         wrong.append(index)
                 except CutShort:
                     wrong.append(index)
@@ -171,8 +176,15 @@ def _run(lane: Callable[[int, int], None], lanes: int) -> None:
         raise error
 
 
-def _digest(content: memoryview) -> bytes:
-    return _ZEROS_DIGEST if content is _ZEROS else xxhash.xxh3_128_digest(content)
+def _pieces(named: NamedFile, buffer: memoryview, start: int, length: int, *, hole: bool) -> Iterator[memoryview]:
+    """Read a block into the buffer; return it in pieces. The medium gives it whole, the page cache piece by piece."""
+    spans = ((begin, min(_PIECE_BYTES, length - begin)) for begin in range(0, length, _PIECE_BYTES))
+    if hole:
+        return (_ZEROS[:size] for _, size in spans)
+    if named.file.direct:
+        content = _read(named, buffer, start, length)
+        return (content[begin : begin + size] for begin, size in spans)
+    return (_read(named, buffer[begin:], start + begin, size) for begin, size in spans)
 
 
 def _read(named: NamedFile, buffer: memoryview, start: int, length: int) -> memoryview:
