@@ -17,7 +17,7 @@ from passerelle.transfer.become import Account
 from passerelle.transfer.courier import Order
 from passerelle.zones import Zone
 
-_MOST_PROCESSES = 2
+_MOST_PROCESSES = 3
 
 Lookup = Callable[[str], tuple[int, int, tuple[int, ...]] | None]
 
@@ -78,5 +78,5 @@ def order_for(transfer: Transfer, dataset: Dataset, zone: Zone, datasets: Datase
         left_out=tuple(sorted(out)),
         follow=transfer.follow,
         quiet_seconds=quiet,
-        processes=settings.processes or min(_MOST_PROCESSES, os.cpu_count() or 1),
+        processes=settings.processes or min(_MOST_PROCESSES, (os.cpu_count() or 1) + 1),
     )

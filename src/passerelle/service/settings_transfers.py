@@ -24,7 +24,10 @@ class TransferSettings(Section):
         description="A transfer that follows a folder without a session ends when nothing has come for so long.",
     )
     processes: int = Field(
-        default=0, ge=0, le=256, description="Processes of one transfer for small files; 0: one a processor, two at most."
+        default=0,
+        ge=0,
+        le=256,
+        description="Processes of one transfer for what comes in many files; 0: one more than processors, three at most.",
     )
     hand: Path | None = Field(
         default=None,

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 from io import BufferedRWPair
+from typing import Any
 
 from passerelle.transfer.folders import sweep
 from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, outcome_from
 from passerelle.transfer.plan import Batch
 from passerelle.transfer.tree import list_folder
-from passerelle.transfer.worker import batch_line, introduction, run_of
+from passerelle.transfer.worker import GO_ON, batch_line, introduction, run_of
 
 
 class Crew:
@@ -49,17 +50,17 @@ class Crew:
             ours.close()
 
     def copy(self, number: int, batch: Batch) -> list[Outcome] | None:
-        """Have a batch copied by a worker; None if that has died, so that its batch is to be copied by somebody else."""
+        """Have a batch copied by a worker; None if that has died, so that its batch is to be copied by somebody else.
+
+        Raises:
+            Cancelled: by the leg's tick; the worker then gives up as soon as its line is closed.
+        """
         line = self._lines[number]
-        try:
-            line.write(batch_line(batch))
-            line.flush()
-            answer = line.readline()
-        except OSError:
-            return None
-        if not answer.endswith(b"\n"):
-            return None
-        return [outcome_from(fields) for fields in json.loads(answer)]
+        answer = _asked(line, batch_line(batch))
+        while isinstance(answer, int):
+            self._leg.tick(answer)
+            answer = _asked(line, GO_ON)
+        return None if answer is None else [outcome_from(fields) for fields in answer]
 
     def sweep(self, number: int, batch: Batch) -> None:
         """Take away the temporary files that a dead worker has left of its batch.
@@ -77,3 +78,14 @@ class Crew:
                 line.close()
         if self._process is not None:
             self._process.communicate()
+
+
+def _asked(line: BufferedRWPair, words: bytes) -> Any:
+    """Return what a worker answers: how many bytes it has moved, or what became of its batch; None if it is dead."""
+    try:
+        line.write(words)
+        line.flush()
+        answer = line.readline()
+    except OSError:
+        return None
+    return json.loads(answer) if answer.endswith(b"\n") else None

@@ -28,7 +28,7 @@ from passerelle.transfer.report import Report
 from passerelle.transfer.selection import Selection, chosen, folders_wanted
 from passerelle.transfer.tree import OWN_FOLDER, Entry, Kind, Listing, list_folder
 
-_LARGE_LANES = 3  # batches of larger files at a time, beside the processes for small ones
+_LARGE_LANES = 3  # large files at a time, beside the processes for others
 _BLOCK_LANES = 3  # blocks at a time of one large file
 _STOPS = frozenset({"OutOfSpace", "Unreachable"})  # no use to try the next file
 
@@ -83,7 +83,7 @@ def copy_dataset(
     that an earlier copy has not brought. leg: what this way of the dataset is called in its manifest. also: further digests for
     the manifest, some of md5, sha1, sha256, sha512. selection: what is copied, if not all; folders without it are not made.
     told: how far it is, a few times a second. came: what became of each file; called by one lane at a time.
-    processes: for small files; one a processor, if left out.
+    processes: for what comes in many files; one more than there are processors, if left out.
 
     Raises:
         NotFound: there is no such folder. BadInput: one lies in the other. Busy: another copy writes to the target.
@@ -130,7 +130,7 @@ def copying(
                 meter = Meter(told, control)
                 kept = keep or Keep.all_allowed()
                 way = Leg(source_root, target_root, name, ledger.run, kept, also, _BLOCK_LANES, _tick(control, meter))
-                lanes = os.cpu_count() or 1 if processes is None else processes
+                lanes = (os.cpu_count() or 1) + 1 if processes is None else processes  # one of them waits for the medium
                 yield Copying(way, ledger, control, meter, lanes, selection, came)
             finally:
                 ledger.close()

@@ -1,4 +1,4 @@
-"""Lanes that copy batches side by side: threads for large files, processes for small ones."""
+"""Lanes that copy batches side by side: threads for large files, processes for batches of many files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from passerelle.transfer.copy import copy_batch
 from passerelle.transfer.crew import Crew
 from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, problem_of
-from passerelle.transfer.plan import Batch, is_small
+from passerelle.transfer.plan import Batch, is_large
 from passerelle.transfer.progress import Cancelled, Control
 
 _FEW_FILES = 64  # a batch of so few is copied here: to start a process would take longer; more would be too many open files
@@ -29,12 +29,12 @@ class Movers:
         self._control = control
         self._recorded = recorded
         self._room = threading.Semaphore(_QUEUED * (processes + threads))
-        self._small: SimpleQueue[Batch | None] = SimpleQueue()
+        self._many: SimpleQueue[Batch | None] = SimpleQueue()
         self._large: SimpleQueue[Batch | None] = SimpleQueue()
         self.error: BaseException | None = None
         self._lanes = [
             *(
-                threading.Thread(target=self._lane, args=(self._small, number), name=f"small-{number}")
+                threading.Thread(target=self._lane, args=(self._many, number), name=f"many-{number}")
                 for number in range(processes)
             ),
             *(threading.Thread(target=self._lane, args=(self._large, None), name=f"large-{number}") for number in range(threads)),
@@ -53,15 +53,15 @@ class Movers:
         """
         while not self._room.acquire(timeout=0.2):
             self._control.wait()
-        small = is_small(batch) and self._processes > 0
-        if small and len(batch) > _FEW_FILES:
+        many = self._processes > 0 and not is_large(batch)
+        if many and len(batch) > _FEW_FILES:
             self._crew.start()
-        (self._small if small else self._large).put(batch)
+        (self._many if many else self._large).put(batch)
 
     def close(self) -> None:
         """Wait until all that was handed over is done; raise what no lane has foreseen."""
         for number in range(len(self._lanes)):
-            (self._small if number < self._processes else self._large).put(None)
+            (self._many if number < self._processes else self._large).put(None)
         for lane in self._lanes:
             lane.join()
         self._crew.close()
@@ -85,7 +85,6 @@ class Movers:
             if worker is not None and len(batch) > _FEW_FILES:
                 outcomes = self._crew.copy(worker, batch)
                 if outcomes is not None:
-                    self._leg.tick(sum(outcome.bytes for outcome in outcomes))
                     return outcomes
                 self._crew.sweep(worker, batch)
             pieces = [batch[start : start + _FEW_FILES] for start in range(0, len(batch), _FEW_FILES)]

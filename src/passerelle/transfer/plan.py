@@ -9,7 +9,7 @@ from typing import NamedTuple
 from passerelle.transfer.manifest import Row
 from passerelle.transfer.tree import Entry, Kind
 
-SMALL_BYTES = 256 << 10  # below that a copy is the work of the processor, and goes to processes
+SMALL_BYTES = 256 << 10  # below that a copy is the work of the processor, done for hundreds of files at a time
 LARGE_BYTES = 64 << 20  # from there on a file is copied alone, its blocks in several lanes
 BATCH_BYTES = 128 << 20  # what a kill may cost: one batch a lane is copied again
 _SMALL_FILES, _MIDDLING_FILES = 500, 100  # in a batch; each stays open until it has its final name
@@ -102,3 +102,8 @@ class _Pile:
 def is_small(batch: Batch) -> bool:
     """Tell whether a batch is one of small files."""
     return batch[0].size < SMALL_BYTES
+
+
+def is_large(batch: Batch) -> bool:
+    """Tell whether a batch is one large file."""
+    return batch[0].size >= LARGE_BYTES

@@ -1,17 +1,20 @@
-"""A process that copies batches of small files: a JSON line in, a JSON line out.
+"""A process that copies batches of files: a JSON line in, a JSON line out.
 
-For small files most of the time is spent in Python and in the kernel; processes share that work, threads would wait for each
-other. It ends when its input does, and dies with the process that started it.
+For many files most of the time is spent in Python and in the kernel; processes share that work, threads would wait for each
+other. While it copies, it says how many bytes it has moved, and waits for leave to go on: so it pauses, and gives up, when it is
+to. It ends when its input does, and dies with the process that started it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import resource
 import socket
 import sys
+from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,11 @@ from passerelle.transfer.copy import copy_batch
 from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, problem_of, row_from
 from passerelle.transfer.plan import Batch, Task
+from passerelle.transfer.progress import Cancelled
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+GO_ON = b"\n"
+_TOLD_BYTES = 16 << 20  # what is moved between two words about it
 _OPEN_FILES = 4096  # a batch and what is read ahead; the usual limit is 1024
 
 
@@ -79,10 +85,44 @@ def _forked(count: int) -> int:
 
 def _serve(leg: Leg, descriptor: int) -> None:
     """Copy the batches that come over a socket; answer each with what became of its files."""
-    with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
+    with (
+        contextlib.suppress(Cancelled, ConnectionError),
+        socket.socket(fileno=descriptor) as connection,
+        connection.makefile("rwb") as stream,
+    ):
+        moved = _Moved(stream)
+        leg.tick = moved.add
         for line in stream:
-            stream.write(_line(_copied(leg, _batch(json.loads(line)))))
+            outcomes = _copied(leg, _batch(json.loads(line)))
+            moved.tell()
+            stream.write(_line(outcomes))
             stream.flush()
+
+
+class _Moved:
+    """Bytes that were moved, and that nobody was told of yet."""
+
+    def __init__(self, stream: BufferedRWPair) -> None:
+        self._stream = stream
+        self._bytes = 0
+
+    def add(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes >= _TOLD_BYTES:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say it, and wait until we may go on.
+
+        Raises:
+            Cancelled: nobody listens any more.
+        """
+        self._stream.write(_line(self._bytes))
+        self._bytes = 0
+        with contextlib.suppress(ConnectionError):
+            self._stream.flush()
+        if self._stream.readline() != GO_ON:
+            raise Cancelled
 
 
 def _copied(leg: Leg, batch: Batch) -> list[Outcome]:
