@@ -315,6 +315,39 @@ def test_a_copy_that_is_paused_moves_nothing_until_it_goes_on(source: Path, tmp_
     assert results[0].whole
 
 
+@pytest.mark.parametrize("size", [200_000, 1 << 20])
+def test_a_worker_process_pauses_and_gives_up_in_the_middle_of_its_batch(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("passerelle.transfer.progress._TELL_SECONDS", 0.0)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for number in range(100):
+        (source / f"{number:03}").write_bytes(os.urandom(size))
+    control, paused, results = Control(), threading.Event(), list[Copied]()
+
+    def told(now: Progress) -> None:
+        if now.moved and not paused.is_set():
+            control.pause()
+            paused.set()
+
+    copying = threading.Thread(
+        target=lambda: results.append(copy_dataset(source, target, control=control, told=told, processes=1))
+    )
+    copying.start()
+    assert paused.wait(120)
+    time.sleep(0.2)
+    assert not [name for name in contents(target) if not name.startswith(".p-")], "it went on to the end of its batch"
+    control.cancel()
+    copying.join(120)
+    (done,) = results
+    assert (done.cancelled, done.files) == (True, 0)
+    assert 0 < done.copied_bytes < 100 * size
+    assert not list(target.rglob(".p-*"))
+    assert copy(source, target, processes=1).whole
+    assert contents(target) == contents(source)
+
+
 @pytest.mark.parametrize("which", ["source", "target"])
 def test_a_folder_that_is_removed_while_it_is_copied_is_told_in_words(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
