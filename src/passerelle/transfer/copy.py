@@ -27,7 +27,7 @@ from passerelle.transfer.attributes import carry_over
 from passerelle.transfer.blocks import CutShort, Digests, NamedFile, block_words, differing, pour
 from passerelle.transfer.leg import AHEAD, CLOCK_TICK_NS, CREATE, READ, Folders, Leg, settle
 from passerelle.transfer.manifest import Row
-from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, MediumFile
+from passerelle.transfer.medium import BLOCK_BYTES, DIRECT_BYTES, MediumFile, rounded_up
 from passerelle.transfer.outcome import BATCH_NOT_SYNCED, CHANGED, NOT_SYNCED, Outcome, differed, problem_of
 from passerelle.transfer.plan import SMALL_BYTES, Batch, Task, describes, is_small
 from passerelle.transfer.small import Left, copy_plain
@@ -222,7 +222,7 @@ def _pour(leg: Leg, entry: Entry, reading: int, file: MediumFile) -> Digests:
         digests = pour(source, target, size, leg.buffers, leg.tick, leg.lanes, leg.also)
     except CutShort as error:
         raise _changed(leg, entry.path) from error
-    if size >= DIRECT_BYTES or holes:
+    if holes or (size >= DIRECT_BYTES and rounded_up(size) != size):  # the rest of the last sector was written, too
         with storage_errors(target.name):
             os.ftruncate(file.descriptor, size)
     return digests
