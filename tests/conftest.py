@@ -65,10 +65,10 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
-    """A database of this test alone, that waits for nobody."""
+    """A database of this test alone."""
     path = tmp_path / "state" / "state.sqlite"
     path.parent.mkdir()
     shutil.copyfile(migrated_file, path)
-    made = Database(f"sqlite:///{path}", busy_seconds=0.2)
+    made = Database(f"sqlite:///{path}", busy_seconds=30.0)  # long, as disks are slow while other tests run
     yield made
     made.close()
