@@ -15,6 +15,7 @@ from passerelle.transfer.folders import sweep
 from passerelle.transfer.leg import Leg
 from passerelle.transfer.outcome import Outcome, outcome_from
 from passerelle.transfer.plan import Batch
+from passerelle.transfer.progress import Cancelled
 from passerelle.transfer.tree import list_folder
 from passerelle.transfer.worker import GO_ON, batch_line, introduction, run_of
 
@@ -60,7 +61,12 @@ class Crew:
         while isinstance(answer, int):
             self._leg.tick(answer)
             answer = _asked(line, GO_ON)
-        return None if answer is None else [outcome_from(fields) for fields in answer]
+        if answer is None:
+            return None
+        rest, outcomes = answer
+        with contextlib.suppress(Cancelled):  # what became of the batch is to be written down all the same
+            self._leg.tick(rest)
+        return [outcome_from(fields) for fields in outcomes]
 
     def sweep(self, number: int, batch: Batch) -> None:
         """Take away the temporary files that a dead worker has left of its batch.
@@ -81,7 +87,7 @@ class Crew:
 
 
 def _asked(line: BufferedRWPair, words: bytes) -> Any:
-    """Return what a worker answers: how many bytes it has moved, or what became of its batch; None if it is dead."""
+    """Return what a worker answers: how many bytes it has moved, with what became of its batch at the end; None if it is dead."""
     try:
         line.write(words)
         line.flush()

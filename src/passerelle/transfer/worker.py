@@ -94,8 +94,7 @@ def _serve(leg: Leg, descriptor: int) -> None:
         leg.tick = moved.add
         for line in stream:
             outcomes = _copied(leg, _batch(json.loads(line)))
-            moved.tell()
-            stream.write(_line(outcomes))
+            stream.write(_line([moved.taken(), outcomes]))
             stream.flush()
 
 
@@ -107,22 +106,24 @@ class _Moved:
         self._bytes = 0
 
     def add(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes >= _TOLD_BYTES:
-            self.tell()
-
-    def tell(self) -> None:
-        """Say it, and wait until we may go on.
+        """Add bytes; if there are many now, tell of them, and wait until we may go on.
 
         Raises:
             Cancelled: nobody listens any more.
         """
-        self._stream.write(_line(self._bytes))
-        self._bytes = 0
+        self._bytes += size
+        if self._bytes < _TOLD_BYTES:
+            return
+        self._stream.write(_line(self.taken()))
         with contextlib.suppress(ConnectionError):
             self._stream.flush()
         if self._stream.readline() != GO_ON:
             raise Cancelled
+
+    def taken(self) -> int:
+        """Return how many they are; they count as told."""
+        taken, self._bytes = self._bytes, 0
+        return taken
 
 
 def _copied(leg: Leg, batch: Batch) -> list[Outcome]:
