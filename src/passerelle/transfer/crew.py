@@ -31,6 +31,7 @@ class Crew:
         self._count = count
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: list[BufferedRWPair] = []
+        self.ready = False
 
     def start(self) -> None:
         """Start the workers, unless they are there. They die with the thread that calls this; it calls `close` as well."""
@@ -49,6 +50,7 @@ class Crew:
             other.close()
             self._lines.append(ours.makefile("rwb"))
             ours.close()
+        self.ready = True
 
     def copy(self, number: int, batch: Batch) -> list[Outcome] | None:
         """Have a batch copied by a worker; None if that has died, so that its batch is to be copied by somebody else.

@@ -14,7 +14,7 @@ from passerelle.transfer.outcome import Outcome, problem_of
 from passerelle.transfer.plan import Batch, is_large
 from passerelle.transfer.progress import Cancelled, Control
 
-_FEW_FILES = 64  # a batch of so few is copied here: to start a process would take longer; more would be too many open files
+_FEW_FILES = 64  # so few are copied here: to start a process would take longer; more at a time would be too many open files
 _QUEUED = 4  # batches a lane that may wait: what bounds the memory of a copy of any size
 
 Recorded = Callable[[list[Outcome]], None]
@@ -40,6 +40,7 @@ class Movers:
             *(threading.Thread(target=self._lane, args=(self._large, None), name=f"large-{number}") for number in range(threads)),
         ]
         self._processes = processes
+        self._files = 0
         self._crew = Crew(leg, processes)
         for lane in self._lanes:
             lane.daemon = True
@@ -54,7 +55,8 @@ class Movers:
         while not self._room.acquire(timeout=0.2):
             self._control.wait()
         many = self._processes > 0 and not is_large(batch)
-        if many and len(batch) > _FEW_FILES:
+        self._files += len(batch) if many else 0
+        if self._files > _FEW_FILES:
             self._crew.start()
         (self._many if many else self._large).put(batch)
 
@@ -82,7 +84,7 @@ class Movers:
 
     def _copied(self, batch: Batch, worker: int | None) -> list[Outcome]:
         try:
-            if worker is not None and len(batch) > _FEW_FILES:
+            if worker is not None and self._crew.ready:
                 outcomes = self._crew.copy(worker, batch)
                 if outcomes is not None:
                     return outcomes

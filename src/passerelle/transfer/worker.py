@@ -38,7 +38,7 @@ def introduction(leg: Leg) -> bytes:
     """Return the first line for the workers: the folders, and the names that their temporary files may have."""
     keep = leg.keep
     roots = [[os.fspath(root.path), *root.identity] for root in (leg.source, leg.target)]
-    return _line([*roots, leg.name, leg.run, [keep.owner, keep.mode, keep.extended], leg.also])
+    return _line([*roots, leg.name, leg.run, [keep.owner, keep.mode, keep.extended], leg.also, leg.lanes])
 
 
 def run_of(run: str, number: int) -> str:
@@ -58,10 +58,10 @@ def main() -> None:
     gc.set_threshold(100_000)  # a batch makes many values that live until its end, and no cycles
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most) if most >= 0 else _OPEN_FILES, most))
-    source, target, name, run, keep, also = json.loads(sys.stdin.buffer.readline())
+    source, target, name, run, keep, also, lanes = json.loads(sys.stdin.buffer.readline())
     with _root(source) as source_root, _root(target) as target_root:
         number = _forked(len(sockets))
-        leg = Leg(source_root, target_root, name, run_of(run, number), Keep(*keep), tuple(also))
+        leg = Leg(source_root, target_root, name, run_of(run, number), Keep(*keep), tuple(also), lanes)
         for other in sockets[:number] + sockets[number + 1 :]:
             os.close(other)  # else nobody would see that its worker has died
         _serve(leg, sockets[number])
