@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from queue import SimpleQueue
 
 from passerelle.core.errors import PasserelleError
@@ -75,21 +76,26 @@ class Movers:
             self._room.release()
             try:
                 self._control.wait()
-                self._recorded(self._copied(batch, worker))
+                for outcomes in self._copied(batch, worker):
+                    self._recorded(outcomes)
             except Cancelled:
                 continue  # and take the rest out of the queue
             except BaseException as error:  # noqa: BLE001 - raised again by `close`
                 self.error = self.error or error
                 self._control.cancel()
 
-    def _copied(self, batch: Batch, worker: int | None) -> list[Outcome]:
-        try:
-            if worker is not None and self._crew.ready:
-                outcomes = self._crew.copy(worker, batch)
-                if outcomes is not None:
-                    return outcomes
+    def _copied(self, batch: Batch, worker: int | None) -> Generator[list[Outcome]]:
+        """Copy a batch, by a worker process where there is one, else here; yield what became of its files, as it is known."""
+        if worker is not None and self._crew.ready:
+            outcomes = self._crew.copy(worker, batch)
+            if outcomes is not None:
+                yield outcomes
+                return
+            with contextlib.suppress(PasserelleError):  # what it cannot take away, the next run will
                 self._crew.sweep(worker, batch)
-            pieces = [batch[start : start + _FEW_FILES] for start in range(0, len(batch), _FEW_FILES)]
-            return [outcome for piece in pieces for outcome in copy_batch(self._leg, piece)]
-        except PasserelleError as error:
-            return [Outcome(task.path, None, problem_of(task.path, error)) for task in batch]
+        for start in range(0, len(batch), _FEW_FILES):
+            piece = batch[start : start + _FEW_FILES]
+            try:
+                yield copy_batch(self._leg, piece)
+            except PasserelleError as error:
+                yield [Outcome(task.path, None, problem_of(task.path, error)) for task in piece]
