@@ -14,6 +14,7 @@ import os
 import resource
 import socket
 import sys
+import threading
 from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
@@ -104,21 +105,23 @@ class _Moved:
     def __init__(self, stream: BufferedRWPair) -> None:
         self._stream = stream
         self._bytes = 0
+        self._telling = threading.Lock()
 
     def add(self, size: int) -> None:
-        """Add bytes; if there are many now, tell of them, and wait until we may go on.
+        """Add bytes, from any thread; if there are many now, tell of them, and wait until we may go on.
 
         Raises:
             Cancelled: nobody listens any more.
         """
-        self._bytes += size
-        if self._bytes < _TOLD_BYTES:
-            return
-        self._stream.write(_line(self.taken()))
-        with contextlib.suppress(ConnectionError):
-            self._stream.flush()
-        if self._stream.readline() != GO_ON:
-            raise Cancelled
+        with self._telling:
+            self._bytes += size
+            if self._bytes < _TOLD_BYTES:
+                return
+            self._stream.write(_line(self.taken()))
+            with contextlib.suppress(ConnectionError):
+                self._stream.flush()
+            if self._stream.readline() != GO_ON:
+                raise Cancelled
 
     def taken(self) -> int:
         """Return how many they are; they count as told."""

@@ -315,6 +315,20 @@ def test_a_copy_that_is_paused_moves_nothing_until_it_goes_on(source: Path, tmp_
     assert results[0].whole
 
 
+def test_files_of_several_blocks_are_copied_by_other_processes_as_well(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for number in range(150):
+        with (source / f"{number:03}").open("wb") as stream:
+            stream.truncate(9 << 20)
+            stream.seek(number << 14)
+            stream.write(b"%d" % number)
+    done = copy(source, target, processes=2)
+    assert (done.files, done.whole, done.copied_bytes) == (150, True, 150 * (9 << 20))
+    for number in range(150):
+        assert (target / f"{number:03}").read_bytes() == (source / f"{number:03}").read_bytes()
+
+
 @pytest.mark.parametrize("size", [200_000, 1 << 20])
 def test_a_worker_process_pauses_and_gives_up_in_the_middle_of_its_batch(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
