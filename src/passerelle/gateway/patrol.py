@@ -60,7 +60,7 @@ class Patrol:
         self._folders = Folders(folder.path, pace.active_seconds)
         self._todo: deque[str] = deque()
         self._sweeping = False
-        self._next_poll = self._next_sweep = 0.0
+        self._next_poll = self._next_sweep = self._asked_at = 0.0
         self._round_cost = 0.0
         self._present, self._count_again = 0, 0.0
         self.listed = False  # everything was seen at least once
@@ -115,8 +115,7 @@ class Patrol:
     # waiting
 
     def _wait(self, wait: Callable[[float], object]) -> Hints:
-        now = time.monotonic()
-        self.beat = now
+        now = self.beat = self._asked_at = time.monotonic()
         until = [now + self._pace.idle_seconds, self._next_poll]
         if self._reachable and (due := self._tracker.awaited.next_due()) is not None:
             until.append(due)
@@ -153,6 +152,7 @@ class Patrol:
                 by_folder.setdefault(parent, []).append((name, closed))
         for parent, names in by_folder.items():
             self._stat_files(parent, names)
+        self._tracker.events_until = self._asked_at
 
     def _stat_files(self, parent: str, names: list[tuple[str, bool]]) -> None:
         try:
@@ -168,6 +168,8 @@ class Patrol:
                         self._tracker.saw(path, seen, _now(), closed=closed)
         except OSError as error:
             self._root.must_be_same()
+            if self._folders.watched:
+                self._tracker.events_reliable_since = time.monotonic()  # a close that they told of was not taken in
             self._todo.append(parent if error.errno not in ABSENT else parent.rpartition("/")[0])  # the listing tells more
             return
         self._folders.used(parent, time.monotonic())

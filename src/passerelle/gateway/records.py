@@ -59,7 +59,7 @@ class Settled:
 class Pending:
     """A file that is not whole yet. seen_at and closed_at are UTC, the other instants monotonic.
 
-    before: what was settled of it, if ever.
+    before: what was settled of it, if ever. rested_at: the first look that found it at rest, and only touched since then.
     """
 
     place: Place
@@ -77,3 +77,4 @@ class Pending:
     growing_told: bool = False
     notice_told: bool = False
     before: Settled | None = None
+    rested_at: float | None = None

@@ -6,6 +6,7 @@ to look at next, and when.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -49,6 +50,7 @@ class Tracker:
     """The files of one instrument's folder. Paths are text relative to it, folders joined by "/"; "" is the folder itself.
 
     trust_inodes: inode numbers last (not on every network mount). same_clock: the file times are on this machine's clock.
+    events_until: each event up to that instant was reported; a shell in which events wait for their turn keeps it up to date.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Tracker:
         self._settled: dict[str, dict[str, Settled]] = {}
         self._changes: list[Change] = []
         self.events_reliable_since: float | None = None
+        self.events_until = math.inf
         for file in known:
             parent, _, name = str(file.path).rpartition("/")
             handed_on = file.state is FileState.WHOLE or (file.handed_on and file.state is FileState.GONE)
@@ -161,6 +164,10 @@ class Tracker:
             writers = Writers.NONE  # the kernel would not say, but the close was seen, and no change since
         pending.quiet, pending.was_closed = now.mono - pending.changed_at, writers is Writers.NONE
         if pending.before is not None and writers is Writers.NONE and self._only_touched(pending):
+            pending.rested_at = now.mono if pending.rested_at is None else pending.rested_at
+            if self.events_until <= pending.rested_at:  # that it was closed after a write may not have been reported yet
+                self.awaited.plan(path, now.mono + _LOOK_AGAIN_SECONDS)
+                return
             self._settle(path, pending, FileState.WHOLE, pending.before.generation, now)
             self._changes.append(Touched(**self._told(path, pending, pending.before.generation)))
             return
@@ -277,6 +284,7 @@ class Tracker:
             pending.changed_at = max(pending.changed_at, changed_at)
             pending.seen = seen
             pending.notice_told = False
+            pending.rested_at = None
         if closed:
             pending.closed_at = now.utc
             pending.changed_at = now.mono

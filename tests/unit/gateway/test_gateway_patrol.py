@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from passerelle.gateway import Arrival, Change, FolderChange, FolderState, InstrumentFolder, Pace, SettleRules
+from passerelle.gateway import Arrival, Change, FolderChange, FolderState, InstrumentFolder, Pace, SettleRules, Touched
 from passerelle.gateway import folders as folders_module
 from passerelle.gateway.events import Wakeups
 from passerelle.gateway.patrol import Patrol
@@ -117,6 +117,29 @@ def test_an_overflow_of_events_is_made_good_by_a_sweep(tmp_path: Path) -> None:
         path.unlink()
     (tmp_path / "s" / "a.mrc").write_bytes(mrc_bytes(2, random.Random(1)))
     assert arrivals(walk(patrol, arrivals)) == ["s/a.mrc"]
+    patrol.close()
+
+
+def test_a_rewritten_file_is_new_content_although_a_slow_machine_polls_it_before_it_hears_of_its_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s" / "a.mrc"
+    path.parent.mkdir()
+    path.write_bytes(mrc_bytes(1, random.Random(1)))
+    patrol = make(tmp_path)
+    walk(patrol, arrivals)
+    poll = patrol._poll
+
+    def rewritten_then_polled() -> None:
+        monkeypatch.setattr(patrol, "_poll", poll)
+        path.write_bytes(mrc_bytes(1, random.Random(2)))
+        patrol._start_sweep()
+        poll()
+        time.sleep(0.3)  # longer than files settle
+
+    monkeypatch.setattr(patrol, "_poll", rewritten_then_polled)
+    changes = walk(patrol, lambda changes: [change for change in changes if isinstance(change, Arrival | Touched)])
+    assert arrivals(changes) == ["s/a.mrc"]
     patrol.close()
 
 

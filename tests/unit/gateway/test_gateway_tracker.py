@@ -292,6 +292,18 @@ def test_a_close_that_comes_after_the_poll_saw_the_write_counts_as_a_write() -> 
     assert kinds(driver.run(until=40.0)) == ["Arrival"]
 
 
+def test_nothing_is_a_touch_while_a_close_may_wait_in_the_queue_of_events() -> None:
+    driver = Driver()
+    driver.write("s/a.mrc", 10.0)
+    driver.run(until=20.0)
+    driver.tracker.events_until = 29.0
+    driver.write("s/a.mrc", 30.0, closed=False)
+    assert driver.run(until=40.0) == []
+    driver.tracker.saw("s/a.mrc", driver.disk["s/a.mrc"], moment(40.0), closed=True)
+    driver.tracker.events_until = 41.0
+    assert kinds(driver.run(until=50.0)) == ["Arrival"]
+
+
 def test_a_bad_file_is_told_once_and_taken_up_when_it_changes() -> None:
     driver = Driver()
     driver.finding["s/a.mrc"] = Broken("It has the wrong magic.")
