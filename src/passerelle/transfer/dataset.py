@@ -28,8 +28,8 @@ from passerelle.transfer.report import Report
 from passerelle.transfer.selection import Selection, chosen, folders_wanted
 from passerelle.transfer.tree import OWN_FOLDER, Entry, Kind, Listing, list_folder
 
-_LARGE_LANES = 3  # large files at a time, beside the processes for others
-_BLOCK_LANES = 3  # blocks at a time of one large file
+_LARGE_LANES = 4  # large files at a time, beside the processes for others
+_BLOCK_LANES = 4  # blocks at a time of one large file
 _STOPS = frozenset({"OutOfSpace", "Unreachable"})  # no use to try the next file
 
 Told = Callable[[Progress], None]
