@@ -164,7 +164,8 @@ class Tracker:
             writers = Writers.NONE  # the kernel would not say, but the close was seen, and no change since
         pending.quiet, pending.was_closed = now.mono - pending.changed_at, writers is Writers.NONE
         if pending.before is not None and writers is Writers.NONE and self._only_touched(pending):
-            pending.rested_at = now.mono if pending.rested_at is None else pending.rested_at
+            if pending.rested_at is None:
+                pending.rested_at = now.mono
             if self.events_until <= pending.rested_at:  # that it was closed after a write may not have been reported yet
                 self.awaited.plan(path, now.mono + _LOOK_AGAIN_SECONDS)
                 return
